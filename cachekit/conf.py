@@ -1,0 +1,65 @@
+"""The setting `CACHEKIT`, read into one frozen value."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Conf:
+    """Every key of `settings.CACHEKIT` with its default; times in seconds, sizes in bytes."""
+
+    ALIAS: str = "default"
+    """The alias of CACHES that the doors use where none is named."""
+    ENABLED: bool = True
+    """False makes every door compute, store nothing and still invalidate."""
+    TIMEOUT: float = 300
+    """How long an entry lives where its door does not say."""
+    NEGATIVE_TIMEOUT: float = 30
+    """How long `None` and empty results live, at most."""
+    JITTER: float = 0.1
+    """The share of a timeout that is shortened at random, so that entries do not expire together."""
+    LEASE_WAIT: float = 5
+    """How long a reader waits for another's computation before it computes for itself."""
+    MAX_VALUE_BYTES: int = 8 * 1024 * 1024
+    """Larger values are handed out but not stored."""
+    BREAKER_FAILURES: int = 3
+    """So many failures in a row open the circuit."""
+    BREAKER_PAUSE: float = 1
+    """So long an open circuit waits before it lets one call try."""
+    DEBUG_HEADER: bool = False
+    """Whether `cached_view` says HIT, MISS or BYPASS in the header X-Cachekit."""
+    STATS_INTERVAL: float = 10
+    """How often a process sends its counts to the store; 0 turns statistics off."""
+
+
+NAMES = frozenset(field.name for field in dataclasses.fields(Conf))
+
+
+def given() -> Mapping[str, Any]:
+    """Return `settings.CACHEKIT` as the project wrote it."""
+    found = getattr(settings, "CACHEKIT", {})
+    if not isinstance(found, Mapping):
+        raise ImproperlyConfigured(f"CACHEKIT must be a dict, not {type(found).__name__}: CACHEKIT = {{'TIMEOUT': 300}}")
+    return found
+
+
+@lru_cache(maxsize=1)
+def conf() -> Conf:
+    """Return the settings in force; names it does not know are left to the system check `cachekit.E001`."""
+    return Conf(**{name: value for name, value in given().items() if name in NAMES})
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == "CACHEKIT":
+        conf.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="cachekit.conf")

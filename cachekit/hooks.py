@@ -1,0 +1,69 @@
+"""Tell those who asked what happened, without knowing who they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+
+class Lookup(NamedTuple):
+    """A door was asked for a value; `result` is hit, miss, stale, expired, bypass or error."""
+
+    alias: str
+    door: str
+    name: str
+    result: str
+
+
+class Invalidated(NamedTuple):
+    """Tags got a new invalidation point."""
+
+    alias: str
+    tags: tuple[str, ...]
+    why: str
+    by: str
+
+
+class Refused(NamedTuple):
+    """A value was computed and handed out but not stored, for this reason."""
+
+    alias: str
+    door: str
+    name: str
+    reason: str
+
+
+class StoreDown(NamedTuple):
+    """The circuit of a store opened: until further notice nothing is asked of it."""
+
+    alias: str
+    error: str
+
+
+class StoreUp(NamedTuple):
+    """A store answers again."""
+
+    alias: str
+
+
+Event = TypeVar("Event")
+
+_listeners: dict[type, tuple[Callable[[Any], None], ...]] = {}
+
+
+def subscribe(kind: type[Event], listener: Callable[[Event], None]) -> None:
+    """Have `listener` called with every event of this kind; subscribing twice is the same as once."""
+    present = _listeners.get(kind, ())
+    if listener not in present:
+        _listeners[kind] = (*present, listener)
+
+
+def unsubscribe(kind: type[Event], listener: Callable[[Event], None]) -> None:
+    """Undo `subscribe`."""
+    _listeners[kind] = tuple(known for known in _listeners.get(kind, ()) if known is not listener)
+
+
+def tell(event: tuple[Any, ...]) -> None:
+    """Call the listeners of this event's kind, in the order in which they subscribed."""
+    for listener in _listeners.get(type(event), ()):
+        listener(event)

@@ -1,0 +1,90 @@
+"""Make keys from arguments: framed, so that no two different calls share one."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+from typing import Any
+
+from cachekit.exceptions import InvalidKey
+
+MAX_LENGTH = 512
+_PLAIN = (int, float, str, bytes, bool, type(None), complex)
+_TEXTUAL = (decimal.Decimal, uuid.UUID, datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return 32 hexadecimal digits that stand for these values and no others. Raises InvalidKey."""
+    return blake2b(b"".join(framed(part) for part in parts), digest_size=16).hexdigest()
+
+
+def framed(value: Any) -> bytes:
+    """Encode a value with its type and length, so that ("a:b", "c") and ("a", "b:c") differ."""
+    kind, body = _encoded(value)
+    return b"%b(%d)%b" % (kind.encode(), len(body), body)
+
+
+def _encoded(value: Any) -> tuple[str, bytes]:
+    for recognise in (_scalar, _container, _instance):
+        found = recognise(value)
+        if found is not None:
+            return found
+    raise InvalidKey(
+        f"No cache key can be made from a {type(value).__module__}.{type(value).__qualname__}. "
+        "Pass a simpler argument, or say key=lambda …: … to name what matters."
+    )
+
+
+def _scalar(value: Any) -> tuple[str, bytes] | None:
+    kind = type(value)
+    if kind in _PLAIN:
+        return kind.__name__, value if kind is bytes else str(value).encode("utf-8", "surrogatepass")
+    if isinstance(value, enum.Enum):
+        return f"{kind.__module__}.{kind.__qualname__}", value.name.encode()
+    if isinstance(value, _TEXTUAL):
+        return kind.__name__, repr(value).encode() if isinstance(value, datetime.datetime) else str(value).encode()
+    if isinstance(value, str):  # safe and lazy strings
+        return "str", str(value).encode("utf-8", "surrogatepass")
+    if isinstance(value, int):
+        return kind.__name__, str(int(value)).encode()
+    return None
+
+
+def _container(value: Any) -> tuple[str, bytes] | None:
+    if isinstance(value, (list, tuple)):
+        return type(value).__name__, _joined(framed(item) for item in value)
+    if isinstance(value, Mapping):
+        return "map", _joined(sorted(framed(key) + framed(item) for key, item in value.items()))
+    if isinstance(value, (set, frozenset)):
+        return "set", _joined(sorted(framed(item) for item in value))
+    return None
+
+
+def _instance(value: Any) -> tuple[str, bytes] | None:
+    """Recognise model instances (by table and primary key), classes and functions (by name)."""
+    meta = getattr(value, "_meta", None)
+    if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__") and meta is None):
+        return "name", f"{value.__module__}.{value.__qualname__}".encode()
+    if meta is None or not hasattr(meta, "label_lower"):
+        return None
+    if value.pk is None:
+        raise InvalidKey(f"An unsaved {meta.label} has no primary key to make a cache key from. Save it first.")
+    database = getattr(getattr(value, "_state", None), "db", None) or ""
+    return "row", framed(meta.label_lower) + framed(database) + framed(value.pk)
+
+
+def _joined(pieces: Iterable[bytes]) -> bytes:
+    return b"".join(pieces)
+
+
+def checked(key: str, name: Callable[[], str]) -> str:
+    """Return a key that a user made. Raises InvalidKey when it is not text or longer than 512 characters."""
+    if not isinstance(key, str):
+        raise InvalidKey(f"The key of {name()} must be a string, not {type(key).__name__}.")
+    if len(key) > MAX_LENGTH:
+        raise InvalidKey(f"The key of {name()} has {len(key):,} characters; {MAX_LENGTH} are allowed. Hash what is long.")
+    return key

@@ -1,0 +1,66 @@
+"""How an entry is kept: one frozen value, passed whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from cachekit.core.codecs import Codec
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Policy:
+    """How long a door's entries live and how they are renewed; times in seconds."""
+
+    timeout: float | None = 300
+    """None: until invalidated or evicted; 0: never stored."""
+    negative_timeout: float = 30
+    """The most that `None` and empty results live."""
+    jitter: float = 0.1
+    """The share of the timeout that is shortened at random."""
+    grace: float = 0
+    """How long an *expired* entry may be served while somebody renews it; an invalidated one never is."""
+    wait: float = 5
+    """How long to wait for another's computation."""
+    beta: float = 1.0
+    """How eagerly an entry is renewed before it expires (XFetch); 0 never."""
+    tags: tuple[str, ...] = ()
+    """What every entry depends on beside what it reads through the ORM."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        if self.timeout is not None and (not _is_number(self.timeout) or self.timeout < 0):
+            raise ValueError(f"timeout is a number of seconds, 0 or more, or None for no limit; not {self.timeout!r}")
+        if not 0 <= self.jitter < 1:
+            raise ValueError(f"jitter is a share of the timeout, from 0 to below 1; not {self.jitter!r}")
+        if isinstance(self.tags, str):
+            raise TypeError(f"tags is a tuple of strings; write tags=({self.tags!r},)")
+
+    def lifetime(self, value: Any, dice: float) -> float:
+        """Return the seconds a value lives, `math.inf` without a limit; `dice` in [0, 1) spreads expiry."""
+        timeout = math.inf if self.timeout is None else self.timeout
+        if is_negative(value):
+            timeout = min(timeout, self.negative_timeout)
+        return timeout if math.isinf(timeout) else timeout * (1 - self.jitter * dice)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spec:
+    """One thing to get or to compute: where it is kept, by what policy, and for whose statistics."""
+
+    alias: str
+    key: str
+    door: str
+    name: str
+    policy: Policy
+    codec: Codec
+
+
+def is_negative(value: Any) -> bool:
+    """Tell whether a result is "nothing there": None, or an empty container or text."""
+    return value is None or (hasattr(value, "__len__") and isinstance(value, (list, tuple, dict, set, frozenset, str, bytes)) and not value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)

@@ -1,0 +1,156 @@
+"""Tags: what an entry depends on and what a write invalidates, as text, as bytes in an envelope, as places in the ledger.
+
+=====================  =============================================================================
+`shop.product`         any change to the table
+`shop.product#42`      row 42
+`shop.product?cut=3`   the rows with that value of a declared index
+`shop.product#*`       every row, `shop.product?*` every slice: written where a write cannot say which
+`db:default`           everything read from that database, `*` everything: written, never depended on
+`homepage`             a free string
+=====================  =============================================================================
+
+A table of another database than `default` carries its alias: `shop.product@archive#42`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
+
+from cachekit.exceptions import InvalidTag
+
+BUCKETS = 64
+MAX_LENGTH = 250
+FREE = "~"
+EVERYTHING = "*"
+
+_TABLE = re.compile(r"[A-Za-z_]\w*\.\w+(@[\w-]+)?")
+_MODEL_TAG = re.compile(rf"(?P<family>{_TABLE.pattern})(?P<kind>[#?])(?P<rest>.+)")
+_UNFIT = re.compile(r"[\s\x00-\x1f\x7f]")
+
+
+class Tag(NamedTuple):
+    """One tag, taken apart: the family whose buckets hold its point (or none), and the name of a whole thing."""
+
+    text: str
+    kind: str
+    """`table`, `row`, `slice`, `free`, or `whole` for what can be invalidated but not depended on."""
+    family: str
+    digest: bytes
+
+
+class Layout(NamedTuple):
+    """Where the points of an entry's tags stand: fields of the root, and fields of buckets."""
+
+    whole: tuple[bytes, ...]
+    places: tuple[tuple[bytes, tuple[bytes, ...]], ...]
+
+
+def digest(text: str) -> bytes:
+    """Return eight bytes that stand for a tag in buckets and envelopes; a collision only makes a miss."""
+    return blake2b(text.encode(), digest_size=8).digest()
+
+
+@lru_cache(maxsize=16384)
+def parse(text: str) -> Tag:
+    """Take a tag apart. Raises InvalidTag when it is empty, too long, or holds white space."""
+    if not isinstance(text, str):
+        raise InvalidTag(f"A tag is a string, not {type(text).__name__}: {text!r}. Pass a model or an instance to invalidate().")
+    if not text or len(text) > MAX_LENGTH:
+        raise InvalidTag(f"A tag has 1 to {MAX_LENGTH} characters, this one has {len(text)}: {text[:40]!r}")
+    if _UNFIT.search(text):
+        proposal = _UNFIT.sub("-", text.strip())
+        raise InvalidTag(f"Tag {text!r} holds white space or a control character. Write it as {proposal!r}.")
+    if text == EVERYTHING or text.startswith("db:"):
+        return Tag(text, "whole", text, b"")
+    if _TABLE.fullmatch(text):
+        return Tag(text, "table", text, b"")
+    if match := _MODEL_TAG.fullmatch(text):
+        if match["rest"] == "*":
+            return Tag(text, "whole", text, b"")
+        return Tag(text, "row" if match["kind"] == "#" else "slice", match["family"], digest(text))
+    return Tag(text, "free", FREE, digest(text))
+
+
+def dependency(text: str) -> Tag:
+    """Like `parse`, for something to depend on. Raises InvalidTag for `*`, `db:…`, `…#*` and `…?*`."""
+    tag = parse(text)
+    if tag.kind == "whole":
+        raise InvalidTag(f"{text!r} can be invalidated but not depended on. Depend on a table, a row, a slice or a free tag.")
+    return tag
+
+
+def database_of(family: str) -> str:
+    """Return the database tag above a table."""
+    return f"db:{family.partition('@')[2] or 'default'}"
+
+
+def place_of(family: str, digest_: bytes) -> bytes:
+    """Return the name of the bucket that holds a digest's point."""
+    return f"{family}:{digest_[0] % BUCKETS}".encode()
+
+
+def encode(tags: Iterable[str]) -> bytes:
+    """Write dependencies as they stand in an envelope: kind, family, digests; the same for any order of tags."""
+    groups: dict[tuple[str, str], set[bytes]] = {}
+    for text in tags:
+        tag = dependency(text)
+        groups.setdefault((tag.kind[0], tag.family), set()).add(tag.digest)
+    out = []
+    for (kind, family), digests in sorted(groups.items()):
+        name = family.encode()
+        fields = b"".join(sorted(digests))
+        out.append(b"%b%c%b%b%b" % (kind.encode(), len(name), name, (len(fields) // 8).to_bytes(2, "big"), fields))
+    return b"".join(out)
+
+
+def _decoded(blob: bytes) -> Iterable[tuple[str, str, list[bytes]]]:
+    at = 0
+    while at < len(blob):
+        kind, length = chr(blob[at]), blob[at + 1]
+        family = blob[at + 2 : at + 2 + length].decode()
+        at += 2 + length
+        count = int.from_bytes(blob[at : at + 2], "big")
+        yield kind, family, [blob[at + 2 + 8 * n : at + 10 + 8 * n] for n in range(count)]
+        at += 2 + 8 * count
+
+
+@lru_cache(maxsize=16384)
+def layout(blob: bytes) -> Layout:
+    """Return where to look for the points of encoded dependencies, whole things above them included."""
+    whole = {EVERYTHING}
+    places: dict[bytes, list[bytes]] = {}
+    for kind, family, digests in _decoded(blob):
+        if kind != "f":
+            whole.add(database_of(family))
+            whole.add({"t": family, "r": f"{family}#*", "s": f"{family}?*"}[kind])
+        if kind == "t":
+            continue
+        for one in digests:
+            places.setdefault(place_of(family, one), []).append(one)
+    return Layout(
+        tuple(name.encode() for name in sorted(whole)),
+        tuple((place, tuple(digests)) for place, digests in sorted(places.items())),
+    )
+
+
+def readable(blob: bytes) -> list[str]:
+    """Return encoded dependencies for people to read; rows and slices are digests, so they are counted."""
+    names = {"t": "{}", "r": "{} ({} rows)", "s": "{} ({} slices)", "f": "{1} free tags"}
+    return [names[kind].format(family, len(digests)) for kind, family, digests in _decoded(blob)]
+
+
+def touches(blob: bytes, targets: Iterable[str]) -> bool:
+    """Tell whether invalidating `targets` makes an entry with these dependencies stale."""
+    where = layout(blob)
+    for text in targets:
+        tag = parse(text)
+        if tag.kind in ("whole", "table"):
+            if text.encode() in where.whole:
+                return True
+        elif any(tag.digest in digests for _, digests in where.places):
+            return True
+    return False

@@ -1,0 +1,7 @@
+"""Real servers for tests: on free loopback ports, stopped by process id, gone when their owner is gone."""
+
+from tests.servers.postgres import Postgres
+from tests.servers.process import Missing, Server, free_port
+from tests.servers.redis import RedisServer, Valkey
+
+__all__ = ["Missing", "Postgres", "RedisServer", "Server", "Valkey", "free_port"]

@@ -1,4 +1,4 @@
-"""The servers and the folder that one pytest process works with, told to `tests.settings` and to subprocesses by env."""
+"""The servers and the folder of one pytest process, named in its environment for settings and subprocesses."""
 
 from __future__ import annotations
 

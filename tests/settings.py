@@ -115,7 +115,7 @@ def _sqlite(alias: str) -> dict[str, Any]:
     }
 
 
-def _fake_connection() -> type:
+def _fake_connection() -> Any:
     from fakeredis import FakeConnection
 
     return FakeConnection

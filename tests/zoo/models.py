@@ -116,7 +116,7 @@ class Membership(models.Model):
     role = models.CharField(max_length=30, default="member")
 
     class Meta:
-        unique_together = [("club", "author")]
+        unique_together = (("club", "author"),)
 
     def __str__(self) -> str:
         return self.role

@@ -1,0 +1,173 @@
+"""Run every check and every part of the suite, each within a time budget, and say at the end how it went."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.servers import Missing, Postgres
+
+BIN = Path(sys.executable).parent
+CLOSING = Path(".cache/closing-lines.txt")
+APART = "not processes and not browser"
+CHROMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+MAC_CHROME = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
+
+
+def program(name: str, *words: str) -> list[str]:
+    """Return the command line of a tool in this virtual environment."""
+    return [str(BIN / name), *words]
+
+
+def python(*words: str) -> list[str]:
+    """Return a command line for this interpreter."""
+    return [sys.executable, *words]
+
+
+def no_browser() -> str:
+    """Return what is missing for the browser tests, or nothing."""
+    found = any(map(shutil.which, CHROMES)) or MAC_CHROME.exists()
+    return "" if found else "Chromium is not installed"
+
+
+def no_postgres() -> str:
+    """Return what is missing for the tests on PostgreSQL, or nothing."""
+    try:
+        Postgres.find()
+    except Missing as missing:
+        return str(missing)
+    return ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command, the seconds it may take, and what must be there for it."""
+
+    name: str
+    budget: int
+    command: list[str]
+    kind: str = "checks"
+    env: dict[str, str] = field(default_factory=dict)
+    lacks: Callable[[], str] = str
+
+
+def tests(name: str, budget: int, *words: str, lacks: Callable[[], str] = str, **env: str) -> Stage:
+    """Return a stage that runs pytest."""
+    return Stage(name, budget, python("-m", "pytest", "-q", *words), "tests", env, lacks)
+
+
+STAGES = [
+    Stage("ruff", 60, program("ruff", "check", ".")),
+    Stage("ruff-format", 60, program("ruff", "format", "--check", ".")),
+    Stage("djlint", 120, program("djlint", "--lint", "--quiet", "cachekit", "templates")),
+    Stage("mypy", 600, program("mypy", "cachekit", "demo_site", "tests", "benchmarks")),
+    Stage("floors", 60, program("lint-imports", "--no-cache")),
+    Stage("django-check", 60, python("manage.py", "check", "--fail-level", "WARNING")),
+    Stage("migrations", 60, python("manage.py", "makemigrations", "--check", "--dry-run")),
+    tests("pytest", 1200, "-n", "2", "-m", APART),
+    tests("processes", 900, "-m", "processes"),
+    tests("browser", 600, "-m", "browser and not processes", lacks=no_browser),
+    tests(
+        "postgres",
+        1200,
+        *("-n", "2", "-m", f"(django_db or postgres) and {APART}"),
+        lacks=no_postgres,
+        CACHEKIT_TEST_DATABASE="postgres",
+    ),
+]
+
+
+@dataclass
+class Outcome:
+    """How one stage ended."""
+
+    stage: Stage
+    verdict: str
+    seconds: float = 0
+    closing: str = ""
+
+
+def run(stage: Stage) -> Outcome:
+    """Run a stage, showing its output as it comes; end its whole process group when the budget is spent."""
+    if reason := stage.lacks():
+        verdict = "FAILED" if os.environ.get("CI") else "skipped"
+        return Outcome(stage, verdict, closing=reason)
+
+    print(f"\n=== {stage.name}: {' '.join(stage.command)}", flush=True)
+    started = time.monotonic()
+    child = subprocess.Popen(
+        stage.command,
+        env={**os.environ, **stage.env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    overrun = threading.Event()
+    alarm = threading.Timer(stage.budget, lambda: (overrun.set(), end(child)))
+    alarm.start()
+    try:
+        closing = show(child)
+        code = child.wait()
+    finally:
+        alarm.cancel()
+        end(child)
+    seconds = time.monotonic() - started
+    if overrun.is_set():
+        return Outcome(stage, "FAILED", seconds, f"took longer than its {stage.budget} s")
+    return Outcome(stage, "FAILED" if code else "passed", seconds, closing)
+
+
+def show(child: subprocess.Popen[str]) -> str:
+    """Print what the child prints; return the last line."""
+    last = ""
+    for line in child.stdout or ():
+        print(line, end="", flush=True)
+        last = line.strip() or last
+    return re.sub(r"\x1b\[[0-9;]*m", "", last)
+
+
+def end(child: subprocess.Popen[str]) -> None:
+    """Kill what is left of the child and of the processes it started in its group."""
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def report(outcomes: list[Outcome]) -> str:
+    """Return one line a stage; the last lines are those of pytest."""
+    return "\n".join(
+        f"{done.verdict:8}{done.stage.name:14}{done.seconds:6.0f} s  {done.closing[:110]}" for done in outcomes
+    )
+
+
+def main() -> int:
+    """Run the stages asked for; all of them even when one fails."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help="a stage's name, or its kind: checks, tests")
+    only = parser.parse_args().only
+    chosen = [stage for stage in STAGES if only in {None, stage.name, stage.kind}]
+    if not chosen:
+        parser.error(f"no such stage: {only}; there are {', '.join(stage.name for stage in STAGES)}")
+
+    outcomes = [run(stage) for stage in chosen]
+
+    text = report(outcomes)
+    CLOSING.parent.mkdir(exist_ok=True)
+    CLOSING.write_text(text + "\n")
+    print("\n" + text, flush=True)
+    return int(any(done.verdict == "FAILED" for done in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -47,7 +47,7 @@ def given() -> Mapping[str, Any]:
     """Return `settings.CACHEKIT` as the project wrote it."""
     found = getattr(settings, "CACHEKIT", {})
     if not isinstance(found, Mapping):
-        raise ImproperlyConfigured(f"CACHEKIT must be a dict, not {type(found).__name__}: CACHEKIT = {{'TIMEOUT': 300}}")
+        raise ImproperlyConfigured(f"CACHEKIT must be a dict such as {{'TIMEOUT': 300}}, not {type(found).__name__}")
     return found
 
 

@@ -45,7 +45,7 @@ class SignedPickle:
         """Encode. Raises UncacheableValue, naming the type, for what does not pickle."""
         try:
             body = pickle.dumps(value, self._protocol)
-        except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
+        except Exception as error:
             raise UncacheableValue(
                 f"A value of type {type(value).__qualname__} cannot be pickled ({type(error).__name__}: {error}). "
                 "Return plain data instead, for example list(queryset) or a dict."
@@ -59,7 +59,7 @@ class SignedPickle:
             raise Undecodable("A stored value is not signed with SECRET_KEY or one of SECRET_KEY_FALLBACKS.")
         try:
             return pickle.loads(body)
-        except Exception as error:  # noqa: BLE001 - a changed class can raise anything
+        except Exception as error:
             raise Undecodable(f"A stored value no longer unpickles: {type(error).__name__}") from error
 
 

@@ -8,6 +8,7 @@ import enum
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
+from types import FunctionType
 from typing import Any
 
 from cachekit.exceptions import InvalidKey
@@ -65,11 +66,11 @@ def _container(value: Any) -> tuple[str, bytes] | None:
 
 
 def _instance(value: Any) -> tuple[str, bytes] | None:
-    """Recognise model instances (by table and primary key), classes and functions (by name)."""
+    """Recognise model instances (by table and primary key), classes and module-level functions (by name)."""
     meta = getattr(value, "_meta", None)
-    if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__") and meta is None):
+    if isinstance(value, (type, FunctionType)) and "<" not in value.__qualname__:
         return "name", f"{value.__module__}.{value.__qualname__}".encode()
-    if meta is None or not hasattr(meta, "label_lower"):
+    if isinstance(value, type) or meta is None or not hasattr(meta, "label_lower"):
         return None
     if value.pk is None:
         raise InvalidKey(f"An unsaved {meta.label} has no primary key to make a cache key from. Save it first.")
@@ -86,5 +87,7 @@ def checked(key: str, name: Callable[[], str]) -> str:
     if not isinstance(key, str):
         raise InvalidKey(f"The key of {name()} must be a string, not {type(key).__name__}.")
     if len(key) > MAX_LENGTH:
-        raise InvalidKey(f"The key of {name()} has {len(key):,} characters; {MAX_LENGTH} are allowed. Hash what is long.")
+        raise InvalidKey(
+            f"The key of {name()} has {len(key):,} characters; {MAX_LENGTH} are allowed. Hash what is long."
+        )
     return key

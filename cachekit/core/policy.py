@@ -59,7 +59,9 @@ class Spec:
 
 def is_negative(value: Any) -> bool:
     """Tell whether a result is "nothing there": None, or an empty container or text."""
-    return value is None or (hasattr(value, "__len__") and isinstance(value, (list, tuple, dict, set, frozenset, str, bytes)) and not value)
+    return value is None or (
+        hasattr(value, "__len__") and isinstance(value, (list, tuple, dict, set, frozenset, str, bytes)) and not value
+    )
 
 
 def _is_number(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Tags: what an entry depends on and what a write invalidates, as text, as bytes in an envelope, as places in the ledger.
+"""Tags: what entries depend on and writes invalidate, as text, as bytes in an envelope, as places in the ledger.
 
 =====================  =============================================================================
 `shop.product`         any change to the table
@@ -15,7 +15,7 @@ A table of another database than `default` carries its alias: `shop.product@arch
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from cachekit.exceptions import InvalidTag
 
 BUCKETS = 64
 MAX_LENGTH = 250
+MAX_ROWS = 32
 FREE = "~"
 EVERYTHING = "*"
 
@@ -58,7 +59,9 @@ def digest(text: str) -> bytes:
 def parse(text: str) -> Tag:
     """Take a tag apart. Raises InvalidTag when it is empty, too long, or holds white space."""
     if not isinstance(text, str):
-        raise InvalidTag(f"A tag is a string, not {type(text).__name__}: {text!r}. Pass a model or an instance to invalidate().")
+        raise InvalidTag(
+            f"A tag is a string, not {type(text).__name__}: {text!r}. Pass a model or an instance to invalidate()."
+        )
     if not text or len(text) > MAX_LENGTH:
         raise InvalidTag(f"A tag has 1 to {MAX_LENGTH} characters, this one has {len(text)}: {text[:40]!r}")
     if _UNFIT.search(text):
@@ -79,7 +82,9 @@ def dependency(text: str) -> Tag:
     """Like `parse`, for something to depend on. Raises InvalidTag for `*`, `db:…`, `…#*` and `…?*`."""
     tag = parse(text)
     if tag.kind == "whole":
-        raise InvalidTag(f"{text!r} can be invalidated but not depended on. Depend on a table, a row, a slice or a free tag.")
+        raise InvalidTag(
+            f"{text!r} can be invalidated but not depended on. Depend on a table, a row, a slice or a free tag."
+        )
     return tag
 
 
@@ -98,13 +103,29 @@ def encode(tags: Iterable[str]) -> bytes:
     groups: dict[tuple[str, str], set[bytes]] = {}
     for text in tags:
         tag = dependency(text)
-        groups.setdefault((tag.kind[0], tag.family), set()).add(tag.digest)
+        groups.setdefault((tag.kind[0], tag.family), set()).update({tag.digest} - {b""})
+    return _written(groups)
+
+
+def _written(groups: Mapping[tuple[str, str], set[bytes]]) -> bytes:
     out = []
     for (kind, family), digests in sorted(groups.items()):
         name = family.encode()
         fields = b"".join(sorted(digests))
         out.append(b"%b%c%b%b%b" % (kind.encode(), len(name), name, (len(fields) // 8).to_bytes(2, "big"), fields))
     return b"".join(out)
+
+
+def merge(texts: Iterable[str], blobs: Iterable[bytes]) -> bytes:
+    """Join dependencies given as text with encoded ones; more than 32 rows or slices of a table are the table."""
+    groups: dict[tuple[str, str], set[bytes]] = {}
+    for blob in (encode(texts), *blobs):
+        for kind, family, digests in _decoded(blob):
+            groups.setdefault((kind, family), set()).update(digests)
+    for kind, family in list(groups):
+        if kind in "rs" and len(groups[kind, family]) > MAX_ROWS:
+            groups["t", family] = set()
+    return _written({(k, f): d for (k, f), d in groups.items() if k in "tf" or ("t", f) not in groups})
 
 
 def _decoded(blob: bytes) -> Iterable[tuple[str, str, list[bytes]]]:

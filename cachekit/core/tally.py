@@ -67,40 +67,47 @@ class Tally:
 class Counts:
     """How lookups ended; a ratio is only ever made of hits and misses."""
 
-    hits: int = 0
-    misses: int = 0
+    hit: int = 0
+    miss: int = 0
+    """Nothing was there."""
+    expired: int = 0
+    """Its time was over."""
     stale: int = 0
-    bypasses: int = 0
-    errors: int = 0
+    """Something it depended on had been invalidated."""
+    bypass: int = 0
+    error: int = 0
 
     def add(self, result: str, times: int) -> None:
-        """Count a lookup of this result so many times; an expired or invalidated entry is a miss too."""
-        field = _FIELDS.get(result)
-        if field is not None:
-            setattr(self, field, getattr(self, field) + times)
+        """Count a lookup of this result so many times; results of another version of cachekit are left out."""
+        if result in RESULTS:
+            setattr(self, result, getattr(self, result) + times)
 
     def plus(self, other: Counts) -> Counts:
         """Return the sum of both."""
-        mine, its = dataclasses.astuple(self), dataclasses.astuple(other)
-        return Counts(*(left + right for left, right in zip(mine, its, strict=True)))
+        return Counts(*(getattr(self, name) + getattr(other, name) for name in RESULTS))
+
+    @property
+    def misses(self) -> int:
+        """The lookups after which the value had to be computed."""
+        return self.miss + self.expired + self.stale
 
     @property
     def asked(self) -> int:
         """The lookups that the ratio is made of."""
-        return self.hits + self.misses
+        return self.hit + self.misses
 
     @property
     def total(self) -> int:
         """Every lookup, also those that were never going to be answered from the cache."""
-        return sum(dataclasses.astuple(self))
+        return self.asked + self.bypass + self.error
 
     @property
     def ratio(self) -> float | None:
         """Hits among hits and misses, 0 to 1; None where nothing was asked."""
-        return self.hits / self.asked if self.asked else None
+        return self.hit / self.asked if self.asked else None
 
 
-_FIELDS = {"hit": "hits", "miss": "misses", "expired": "misses", "stale": "stale", "bypass": "bypasses", "error": "errors"}
+RESULTS = tuple(field.name for field in dataclasses.fields(Counts))
 
 
 def total(counts: Iterable[Counts]) -> Counts:

@@ -11,6 +11,7 @@ from cachekit.exceptions import MissingExtra
 
 try:
     from django_redis.pool import ConnectionFactory as _ConnectionFactory
+    from redis.asyncio.retry import Retry as AsyncRetry
     from redis.backoff import NoBackoff
     from redis.connection import ConnectionPool
     from redis.retry import Retry
@@ -72,8 +73,6 @@ class ConnectionFactory(_ConnectionFactory):
 
 def async_kwargs(pool: ConnectionPool) -> Mapping[str, Any]:
     """Return what an asynchronous connection to the same server is made with."""
-    from redis.asyncio.retry import Retry as AsyncRetry
-
     left_out = {"retry", "parser_class", "connection_class", "connection_pool_class", "maint_notifications_config"}
     kwargs = {name: value for name, value in pool.connection_kwargs.items() if name not in left_out}
     return {**kwargs, "retry": AsyncRetry(NoBackoff(), 0)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
+import math
 import os
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -11,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from redis.asyncio.connection import AbstractConnection as AsyncConnection
 from redis.connection import AbstractConnection, ConnectionPool
-from redis.exceptions import ConnectionError as RedisConnectionError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError, ResponseError, TimeoutError as RedisTimeoutError
 
 Packable = bytes | str | int | float
 
@@ -126,7 +128,7 @@ class AsyncWire:
             answers = []
             for _ in range(replies):
                 try:
-                    answers.append(await connection.read_response(disable_decoding=True, timeout=timeout))
+                    answers.append(await _read(connection, timeout))
                 except ResponseError as error:
                     answers.append(error)
         except BaseException:
@@ -134,6 +136,17 @@ class AsyncWire:
             raise
         free.append(connection)
         return answers
+
+
+async def _read(connection: AsyncConnection, timeout: float | None) -> Any:  # noqa: ASYNC109 - a socket's, not a task's
+    if timeout is None:
+        return await connection.read_response(disable_decoding=True)
+    try:
+        # With a timeout of its own redis-py answers None, which a reply may be too.
+        async with asyncio.timeout(timeout):
+            return await connection.read_response(disable_decoding=True, timeout=math.inf)
+    except builtins.TimeoutError as error:
+        raise RedisTimeoutError(f"No reply within {timeout} s") from error
 
 
 async def _keeper(free: deque[AsyncConnection]) -> AsyncGenerator[None, None]:

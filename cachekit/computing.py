@@ -1,0 +1,184 @@
+"""Carry out plans: ask the store, wait for neighbours, and compute with the ORM's reads captured."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from cachekit import hooks
+from cachekit.conf import conf
+from cachekit.core import steps
+from cachekit.core.capture import Capture, capturing, current
+from cachekit.core.entry import NEVER, Header
+from cachekit.core.flights import Flight, Job, Outcome, running_loop
+from cachekit.core.plans import Answer, Join, Plan, Produce, Produced, Visit
+from cachekit.exceptions import UncacheableValue
+from cachekit.stores import Store
+from cachekit.stores.leases import Keeper
+
+MAX_TAGS_BYTES = 60_000
+
+keeper = Keeper()
+job: ContextVar[Job | None] = ContextVar("cachekit_job", default=None)
+"""The outermost computation of this context."""
+dirty_tags: Callable[[], Collection[str]] = tuple
+"""Asks for the tags that the transactions open here have written; the ORM's room plugs itself in."""
+
+
+def plug(dirty: Callable[[], Collection[str]]) -> None:
+    """Say who knows what open transactions have written."""
+    global dirty_tags  # noqa: PLW0603 - one socket, one plug
+    dirty_tags = dirty
+
+
+def run(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Any]) -> Answer:
+    """Carry out a plan."""
+    answer: Any = None
+    error: BaseException | None = None
+    try:
+        while True:
+            step = plan.throw(error) if error is not None else plan.send(answer)
+            answer = error = None
+            try:
+                match step:
+                    case Produce():
+                        answer = _produce(store, visit, step, produce)
+                    case Join(flight, seconds):
+                        answer = _join(visit, flight, seconds)
+                    case _:
+                        answer = store.do(step)
+            except BaseException as raised:  # noqa: BLE001 - the plan decides what it means
+                error = raised
+    except StopIteration as end:
+        result: Answer = end.value
+        return result
+
+
+async def arun(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Awaitable[Any]]) -> Answer:
+    """Like `run`."""
+    answer: Any = None
+    error: BaseException | None = None
+    try:
+        while True:
+            step = plan.throw(error) if error is not None else plan.send(answer)
+            answer = error = None
+            try:
+                match step:
+                    case Produce():
+                        answer = await _aproduce(store, visit, step, produce)
+                    case Join(flight, seconds):
+                        answer = await _ajoin(visit, flight, seconds)
+                    case _:
+                        answer = await store.ado(step)
+            except BaseException as raised:  # noqa: BLE001 - the plan decides what it means
+                error = raised
+    except StopIteration as end:
+        result: Answer = end.value
+        return result
+
+
+def _join(visit: Visit, flight: Flight, seconds: float) -> Outcome | None:
+    if flight.loop is not None and flight.loop is running_loop():
+        return None  # its leader is a task of this very loop, which cannot go on while we wait
+    try:
+        with flight.waited_for(visit.job):
+            return flight.future.result(seconds)
+    except FutureTimeout:
+        return None
+
+
+async def _ajoin(visit: Visit, flight: Flight, seconds: float) -> Outcome | None:
+    try:
+        with flight.waited_for(visit.job):
+            # shielded: a waiter that is cancelled must not cancel what the others wait for
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(flight.future)), seconds)
+    except TimeoutError:
+        return None
+
+
+def _produce(store: Store, visit: Visit, step: Produce, produce: Callable[[], Any]) -> Produced:
+    with _computing(store, visit, step) as (capture, started):
+        produced = _encoded(visit, step, capture, started, produce())
+    return _handed_on(visit, step, capture, produced)
+
+
+async def _aproduce(store: Store, visit: Visit, step: Produce, produce: Callable[[], Awaitable[Any]]) -> Produced:
+    with _computing(store, visit, step) as (capture, started):
+        produced = _encoded(visit, step, capture, started, await produce())
+    return _handed_on(visit, step, capture, produced)
+
+
+@contextmanager
+def _computing(store: Store, visit: Visit, step: Produce) -> Iterator[tuple[Capture, float]]:
+    """Collect what is read inside, keep the lease alive, and let nobody of this job wait for itself."""
+    begun, spec = step.begun, visit.spec
+    capture = Capture(begun.epoch if begun else b"", begun.read_point if begun else 0, spec.policy.tags)
+    token = begun.token if begun else ""
+
+    def hold() -> bool:
+        return bool(store.do(steps.Renew(spec.key, token, step.lease)))
+
+    outer = job.set(visit.job)
+    try:
+        with keeper.keeping(step.lease if token else 0, hold), capturing(capture):
+            yield capture, time.monotonic()
+    finally:
+        job.reset(outer)
+
+
+def _encoded(visit: Visit, step: Produce, capture: Capture, started: float, value: Any) -> Produced:
+    """Encode inside the capture, so that what a lazy value reads is captured too."""
+    spec, payload = visit.spec, b""
+    if not capture.obstacle:
+        try:
+            payload = spec.codec.dumps(value)
+        except UncacheableValue as error:
+            capture.refuse(str(error))
+    if len(payload) > conf().MAX_VALUE_BYTES:
+        capture.refuse(f"{len(payload):,} bytes are more than MAX_VALUE_BYTES ({conf().MAX_VALUE_BYTES:,})")
+    if dirty_tags():
+        capture.spoil("its transaction has written")
+    header = _header(visit, capture, value, int((time.monotonic() - started) * 1_000_000))
+    if len(header.tags) > MAX_TAGS_BYTES:
+        capture.refuse(f"it depends on too many tags ({len(header.tags) // 8:,})")
+    if header.expiry == NEVER:
+        return Produced(value, None if capture.obstacle else header, payload, NEVER)
+    ttl = (header.expiry - capture.read_point) // 1000 + int(spec.policy.grace * 1000)
+    return Produced(value, None if capture.obstacle else header, payload, max(ttl, 0))
+
+
+def _header(visit: Visit, capture: Capture, value: Any, cost: int) -> Header:
+    seconds = visit.spec.policy.lifetime(value, random.random())  # noqa: S311 - no secret
+    expiry = NEVER if math.isinf(seconds) else capture.read_point + int(seconds * 1_000_000)
+    return Header(
+        codec=visit.spec.codec.number,
+        epoch=capture.epoch,
+        read_point=capture.read_point,
+        oldest=capture.oldest,
+        expiry=min(expiry, capture.expiry),
+        cost=cost,
+        tags=capture.tags,
+    )
+
+
+def _handed_on(visit: Visit, step: Produce, capture: Capture, produced: Produced) -> Produced:
+    """Tell the computation around this one what went into it."""
+    if capture.obstacle:
+        hooks.tell(hooks.Refused(visit.spec.alias, visit.spec.door, visit.spec.name, capture.obstacle))
+    outer = current.get()
+    if outer is None:
+        return produced
+    if step.begun is None:
+        outer.spoil("the cache server is away")
+    if capture.taint:
+        outer.spoil(capture.taint)
+    inner = Header(0, capture.epoch, capture.read_point, capture.oldest, capture.expiry, 0, capture.tags)
+    outer.take_in(produced.header or inner, capture.read_point)
+    return produced

@@ -1,0 +1,209 @@
+"""How a value is computed and stored, written once: a plan yields steps, is sent their answers, returns the result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any, NamedTuple
+
+from cachekit.core import steps
+from cachekit.core.entry import NEVER, Found, Header, Verdict, judge, seal
+from cachekit.core.flights import Flight, Flights, Job, Outcome, may_wait
+from cachekit.core.policy import Spec
+from cachekit.exceptions import StoreUnavailable
+
+SHORTEST_LEASE = 1.0
+LONGEST_LEASE = 30.0
+SLICE = 1.0
+"""A waiter looks up this often (seconds) whether the holder of the lease is still alive."""
+
+
+class Produce(NamedTuple):
+    """Compute the value; answered with `Produced`."""
+
+    begun: steps.Begun | None
+    lease: float
+
+
+class Join(NamedTuple):
+    """Wait for a flight of this process; answered with its `Outcome`, or None when time is up."""
+
+    flight: Flight
+    seconds: float
+
+
+class Produced(NamedTuple):
+    """A computed value; `header` is None where it must not be stored or shared."""
+
+    value: Any
+    header: Header | None
+    payload: bytes
+    ttl: int
+
+
+class Answer(NamedTuple):
+    """What a plan returns: a value just computed, or an envelope still to be decoded."""
+
+    verdict: Verdict
+    header: Header | None
+    read_point: int = 0
+    payload: bytes = b""
+    value: Any = None
+    computed: bool = False
+    born_stale: bool = False
+
+
+class Visit(NamedTuple):
+    """One reader's errand: what it wants, what it found, and when it came."""
+
+    spec: Spec
+    found: Found | None
+    verdict: Verdict
+    job: Job
+    arrived: float
+    now: int
+
+    @property
+    def ident(self) -> tuple[str, str]:
+        """Return the name of the flight."""
+        return self.spec.alias, self.spec.key
+
+    @property
+    def spare(self) -> Answer | None:
+        """Return the entry found, if it may be served while somebody else renews it."""
+        found, grace = self.found, self.spec.policy.grace
+        if found is None or found.header is None:
+            return None
+        late = self.verdict is Verdict.EXPIRED and self.now < found.header.expiry + int(grace * 1_000_000)
+        if self.verdict is Verdict.EARLY or late:
+            return Answer(self.verdict, found.header, max(found.header.read_point, found.last), found.payload)
+        return None
+
+
+Plan = Generator[Any, Any, Answer]
+
+
+def renew(visit: Visit, flights: Flights) -> Plan:
+    """Get a value that is not there: join who computes it already, or compute it under a lease."""
+    for _ in range(
+        0 if flights.is_shunned(visit.ident) else 2
+    ):  # the second computation began after we came: it serves whatever the first was
+        flight, leads = flights.enter(visit.ident, visit.job)
+        if leads:
+            return (yield from _lead(visit, flights, flight))
+        if visit.spare is not None:
+            return visit.spare
+        if not may_wait(flight, visit.job):
+            break
+        outcome: Outcome | None = yield Join(flight, visit.spec.policy.wait)
+        if outcome is None:
+            break
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.header is None:
+            break
+        found = visit.found
+        if outcome.serves(found.epoch if found else b"", found.last if found else NEVER, visit.arrived):
+            return Answer(visit.verdict, outcome.header, outcome.header.read_point, outcome.payload)
+    begun = yield from _begin(visit, 0)
+    return (yield from _compute(visit, begun, lambda _: None))
+
+
+def _lead(visit: Visit, flights: Flights, flight: Flight) -> Plan:
+    """Compute for every reader of this process, unless another process does so already."""
+    outcome = Outcome(time.monotonic())
+
+    def share(told: Outcome) -> None:
+        nonlocal outcome
+        outcome = told
+        flights.close(visit.ident, flight)
+
+    try:
+        begun = yield from _begin(visit, _lease(visit))
+        if begun is not None and begun.holder:
+            if visit.spare is not None:
+                return visit.spare
+            awaited, begun = yield from _await_holder(visit, begun)
+            if awaited is not None:
+                share(Outcome(outcome.started, awaited.header, awaited.payload))
+                return awaited
+        return (yield from _compute(visit, begun, share))
+    except Exception as error:
+        outcome = Outcome(outcome.started, error=error)
+        raise
+    finally:
+        if outcome.header is None and outcome.error is None:
+            flights.shun(visit.ident)
+        flights.land(visit.ident, flight, outcome)
+
+
+def _await_holder(visit: Visit, begun: steps.Begun) -> Generator[Any, Any, tuple[Answer | None, steps.Begun | None]]:
+    """Wait for the process that holds the lease; take its result, or its lease if it died."""
+    came, until = begun, time.monotonic() + visit.spec.policy.wait
+    while begun.holder and (left := until - time.monotonic()) > 0:
+        try:
+            yield steps.Wait(begun.holder, min(left, SLICE))
+            found: Found = yield steps.Load(visit.spec.key)
+            header = found.header
+            fresh = judge(found, visit.now) is Verdict.FRESH
+            if header is not None and (fresh or (header.epoch == came.epoch and header.read_point >= came.read_point)):
+                point = max(header.read_point, found.last) if fresh else header.read_point
+                return Answer(visit.verdict, header, point, found.payload), None
+            begun = yield steps.Begin(visit.spec.key, _lease(visit))
+        except StoreUnavailable:
+            return None, None
+    return None, begun
+
+
+def _begin(visit: Visit, lease: float) -> Generator[Any, Any, steps.Begun | None]:
+    try:
+        begun: steps.Begun = yield steps.Begin(visit.spec.key, lease)
+    except StoreUnavailable:
+        return None
+    return begun
+
+
+def _compute(visit: Visit, begun: steps.Begun | None, share: Any) -> Plan:
+    """Produce, share with those who wait, store; a value that cannot be stored is handed out all the same."""
+    started = time.monotonic()
+    token = begun.token if begun else ""
+    try:
+        produced: Produced = yield Produce(begun, _lease(visit))
+    except BaseException:
+        if token:
+            yield from _release(visit, token)
+        raise
+    header = produced.header
+    share(Outcome(started, header, produced.payload))
+    if header is None or begun is None or not produced.ttl:
+        if token:
+            yield from _release(visit, token)
+        return _answer(visit, produced)
+    try:
+        data = seal(header, produced.payload)
+        ttl = 0 if produced.ttl == NEVER else produced.ttl
+        saved: steps.Saved = yield steps.Save(visit.spec.key, data, ttl, header.tags, token)
+    except StoreUnavailable:
+        return _answer(visit, produced)
+    fresh = saved.epoch == header.epoch and saved.newest <= header.read_point
+    share(Outcome(started, header, produced.payload, proven=fresh))
+    return _answer(visit, produced)._replace(born_stale=not fresh)
+
+
+def _release(visit: Visit, token: str) -> Generator[Any, Any, None]:
+    try:
+        yield steps.Release(visit.spec.key, token)
+    except StoreUnavailable:
+        pass  # the lease ends by itself
+
+
+def _lease(visit: Visit) -> float:
+    """Return how long the computation usually takes, with room."""
+    header = visit.found.header if visit.found else None
+    usual = header.cost / 1_000_000 if header else 0
+    return min(max(4 * usual, SHORTEST_LEASE), LONGEST_LEASE)
+
+
+def _answer(visit: Visit, produced: Produced) -> Answer:
+    header = produced.header
+    return Answer(visit.verdict, header, header.read_point if header else 0, value=produced.value, computed=True)

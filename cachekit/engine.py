@@ -1,0 +1,159 @@
+"""The engine: get a fresh value or compute one; called or awaited."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from cachekit import computing, hooks
+from cachekit.conf import conf
+from cachekit.core.capture import current
+from cachekit.core.codecs import Undecodable
+from cachekit.core.entry import Found, Verdict, judge
+from cachekit.core.flights import Flights, Job
+from cachekit.core.plans import Answer, Visit, renew
+from cachekit.core.policy import Spec
+from cachekit.core.tags import touches
+from cachekit.exceptions import StoreUnavailable, UncacheableValue
+from cachekit.invalidation import adeliver, ainvalidate, deliver, invalidate, pending
+from cachekit.stores import Store, store_for
+
+__all__ = ["aget_or_set", "ainvalidate", "aresolve", "get_or_set", "invalidate", "refreshing", "resolve", "uncached"]
+
+flights = Flights()
+
+_mode: ContextVar[str] = ContextVar("cachekit_mode", default="")
+
+
+@contextmanager
+def uncached() -> Iterator[None]:
+    """Make every door inside compute: nothing is read from a cache, nothing stored."""
+    yield from _in_mode("bypass")
+
+
+@contextmanager
+def refreshing() -> Iterator[None]:
+    """Make every door inside compute and store, whatever is there: what a warmer does."""
+    yield from _in_mode("refresh")
+
+
+def _in_mode(mode: str) -> Iterator[None]:
+    token = _mode.set(mode)
+    try:
+        yield
+    finally:
+        _mode.reset(token)
+
+
+def get_or_set(spec: Spec, produce: Callable[[], Any]) -> Any:
+    """Return the value of `spec`, computed by `produce` unless a fresh one is stored."""
+    return resolve(spec, produce).value
+
+
+async def aget_or_set(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Any:
+    """Like `get_or_set`."""
+    return (await aresolve(spec, produce)).value
+
+
+def resolve(spec: Spec, produce: Callable[[], Any]) -> Answer:
+    """Like `get_or_set`, with what there is to know about the value: was it a hit, was it born stale."""
+    if _bypasses(spec):
+        return Answer(Verdict.MISSING, None, value=produce(), computed=True)
+    store = store_for(spec.alias)
+    seen = _judged(spec, store, _load(store, spec))
+    if isinstance(seen, Answer):
+        return seen
+    if seen is None:
+        return Answer(Verdict.MISSING, None, value=produce(), computed=True)
+    return _finished(spec, computing.run(store, renew(seen, flights), seen, produce))
+
+
+async def aresolve(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Answer:
+    """Like `resolve`."""
+    if _bypasses(spec):
+        return Answer(Verdict.MISSING, None, value=await produce(), computed=True)
+    store = store_for(spec.alias)
+    seen = _judged(spec, store, await _aload(store, spec))
+    if isinstance(seen, Answer):
+        return seen
+    if seen is None:
+        return Answer(Verdict.MISSING, None, value=await produce(), computed=True)
+    return _finished(spec, await computing.arun(store, renew(seen, flights), seen, produce))
+
+
+def _bypasses(spec: Spec) -> bool:
+    """Tell whether this read must not touch the cache."""
+    if _mode.get() != "bypass" and conf().ENABLED and spec.policy.timeout != 0:
+        return False
+    _count(spec, "bypass")
+    return True
+
+
+def _load(store: Store, spec: Spec) -> Found | None:
+    try:
+        if pending(spec.alias):
+            deliver(spec.alias)
+        return store.load(spec.key)
+    except StoreUnavailable:
+        return None
+
+
+async def _aload(store: Store, spec: Spec) -> Found | None:
+    try:
+        if pending(spec.alias):
+            await adeliver(spec.alias)
+        return await store.aload(spec.key)
+    except StoreUnavailable:
+        return None
+
+
+def _judged(spec: Spec, store: Store, found: Found | None) -> Answer | Visit | None:
+    """Apply the law: an answer if it is fresh, else the errand to renew it; None computes in private."""
+    now, verdict, dirty = store.now(), Verdict.MISSING, computing.dirty_tags()
+    if found is not None and found.header is not None:
+        verdict = judge(found, now, 1 - random.random() if spec.policy.beta else 1.0)  # noqa: S311 - no secret
+        if _mode.get() == "refresh" and verdict is not Verdict.STALE:
+            verdict, found = Verdict.MISSING, found._replace(header=None)
+        elif verdict is Verdict.FRESH and not (dirty and touches(found.header.tags, dirty)):
+            answer = _decoded(
+                spec, Answer(verdict, found.header, max(found.header.read_point, found.last), found.payload)
+            )
+            if answer is not None:
+                _count(spec, "hit")
+                return answer
+            verdict = Verdict.MISSING
+    if dirty:  # own writes are not committed yet: nobody else may see what is computed from them
+        _count(spec, "bypass")
+        return None
+    _count(spec, "error" if found is None else "hit" if verdict is Verdict.EARLY else verdict.value)
+    return Visit(spec, found, verdict, computing.job.get() or Job(), time.monotonic(), now)
+
+
+def _decoded(spec: Spec, answer: Answer) -> Answer | None:
+    """Decode what the store or a neighbour gave, and hand its dependencies on; None if it cannot be read."""
+    try:
+        value = spec.codec.loads(answer.payload)
+    except Undecodable:
+        _count(spec, "error")
+        return None
+    outer = current.get()
+    if outer is not None and answer.header is not None:
+        outer.take_in(answer.header, answer.read_point)
+    return answer._replace(value=value)
+
+
+def _finished(spec: Spec, answer: Answer) -> Answer:
+    if answer.computed:
+        return answer
+    decoded = _decoded(spec, answer)
+    if decoded is None:
+        raise UncacheableValue(f"The value of {spec.name} was encoded but does not decode. Return plain data from it.")
+    return decoded
+
+
+def _count(spec: Spec, result: str) -> None:
+    hooks.tell(hooks.Lookup(spec.alias, spec.door, spec.name, result))

@@ -1,0 +1,94 @@
+"""Invalidate tags in every cachekit cache, and keep what a store that is away has not got yet."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from cachekit import hooks
+from cachekit.core.steps import Invalidate
+from cachekit.exceptions import StoreUnavailable
+from cachekit.registry import targets_of
+from cachekit.stores import aliases, store_for
+
+_lock = threading.Lock()
+_undelivered: dict[str, list[Invalidate]] = {}
+
+
+def invalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bool:
+    """Make stale whatever depends on these models, instances, querysets or tags, in every cachekit cache.
+
+    When it returns True every store knows. A store that is away gets it as soon as it answers again, and until then
+    this process reads nothing from it. `why` and `by` are told to the dashboard; `alias` names one cache only.
+    Raises InvalidTag.
+    """
+    done = True
+    for one, step in _steps(things, why, by, alias):
+        try:
+            store_for(one).do(step)
+        except StoreUnavailable:
+            done = _keep(one, step)
+        else:
+            hooks.tell(hooks.Invalidated(one, step.tags, why, by))
+    return done
+
+
+async def ainvalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bool:
+    """Like `invalidate`; querysets must be named by their model or their instances."""
+    done = True
+    for one, step in _steps(things, why, by, alias):
+        try:
+            await store_for(one).ado(step)
+        except StoreUnavailable:
+            done = _keep(one, step)
+        else:
+            hooks.tell(hooks.Invalidated(one, step.tags, why, by))
+    return done
+
+
+def pending(alias: str) -> tuple[Invalidate, ...]:
+    """Return what a store has not got yet."""
+    return tuple(_undelivered.get(alias, ()))
+
+
+def deliver(alias: str) -> None:
+    """Give a store what it has not got. Raises StoreUnavailable if it is still away."""
+    for step in pending(alias):
+        store_for(alias).do(step)
+        _delivered(alias, step)
+
+
+async def adeliver(alias: str) -> None:
+    """Like `deliver`."""
+    for step in pending(alias):
+        await store_for(alias).ado(step)
+        _delivered(alias, step)
+
+
+def forget() -> None:
+    """Drop what is undelivered: for tests."""
+    with _lock:
+        _undelivered.clear()
+
+
+def _steps(things: Iterable[Any], why: str, by: str, alias: str) -> list[tuple[str, Invalidate]]:
+    told = targets_of(things)
+    return [(one, Invalidate(told, why, by)) for one in ([alias] if alias else aliases())] if told else []
+
+
+def _keep(alias: str, step: Invalidate) -> bool:
+    with _lock:
+        _undelivered.setdefault(alias, []).append(step)
+    return False
+
+
+def _delivered(alias: str, step: Invalidate) -> None:
+    hooks.tell(hooks.Invalidated(alias, step.tags, step.why, step.by))
+    with _lock:
+        # by identity: an equal step may have been added since, and it has not been delivered
+        left = [one for one in _undelivered.get(alias, ()) if one is not step]
+        if left:
+            _undelivered[alias] = left
+        else:
+            _undelivered.pop(alias, None)

@@ -1,0 +1,157 @@
+"""Which tags a thing stands for: a model, an instance, a queryset or a tag as text."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db.models import Field, Model, QuerySet
+from django.db.models.expressions import BaseExpression
+
+from cachekit.core import tags
+from cachekit.core.keys import fingerprint
+from cachekit.exceptions import InvalidTag
+
+MAX_QUERYSET_ROWS = 1000
+
+
+@lru_cache(maxsize=1)
+def _labels() -> dict[str, str]:
+    """Map table names to one label each: models over the same table share their tags."""
+    found: dict[str, str] = {}
+    for model in apps.get_models(include_auto_created=True, include_swapped=True):
+        concrete = model._meta.concrete_model or model
+        found.setdefault(concrete._meta.db_table, concrete._meta.label_lower)
+    return found
+
+
+def family_of_table(table: str, using: str) -> str | None:
+    """Return the family of a table by its name, None if no model has it."""
+    label = _labels().get(table)
+    return label and _located(label, using)
+
+
+def family_of(model: type[Model], using: str) -> str:
+    """Return the family (the table's tag) of a model in a database."""
+    concrete = model._meta.concrete_model or model
+    label = _labels().get(concrete._meta.db_table) or concrete._meta.label_lower
+    return _located(label, using)
+
+
+def _located(label: str, using: str) -> str:
+    return label if using == "default" else f"{label}@{using}"
+
+
+def whole(family: str) -> tuple[str, str, str]:
+    """Return the tags of a write that cannot say which rows it touches."""
+    return family, f"{family}#*", f"{family}?*"
+
+
+def row(family: str, pk: Any) -> str:
+    """Return a row's tag."""
+    return _bounded(f"{family}#{canonical(pk)}", f"{family}#")
+
+
+def slice_of(family: str, field: Field[Any, Any], value: Any) -> str:
+    """Return the tag of the rows with this value of a declared index."""
+    return _bounded(f"{family}?{field.name}={canonical(value)}", f"{family}?{field.name}=")
+
+
+def _bounded(text: str, start: str) -> str:
+    return text if len(text) <= tags.MAX_LENGTH else f"{start}~{fingerprint(text)}"
+
+
+def canonical(value: Any) -> str:
+    """Return a text that is the same for all values which a database calls equal; a coarser one only makes misses."""
+    if isinstance(value, Model):
+        value = value.pk
+    if isinstance(value, bool):
+        value = int(value)
+    if isinstance(value, (decimal.Decimal, float)):
+        number = decimal.Decimal(value).normalize()
+        value = f"{number:f}"
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        value = value.astimezone(datetime.UTC)
+    # collations may ignore case and trailing blanks
+    return quote(str(value).casefold().rstrip(), safe="") or "~empty" if value is not None else "~null"
+
+
+@lru_cache(maxsize=1024)
+def indexes_of(model: type[Model]) -> tuple[Field[Any, Any], ...]:
+    """Return the fields of `Model.CACHEKIT_INDEXES`. Raises ImproperlyConfigured for what is no column of it."""
+    names: Sequence[str] = getattr(model, "CACHEKIT_INDEXES", ())
+    if isinstance(names, str):
+        raise ImproperlyConfigured(f"{model.__name__}.CACHEKIT_INDEXES must be a tuple of names: ({names!r},)")
+    fields = []
+    for name in names:
+        try:
+            field = model._meta.get_field(name)
+        except FieldDoesNotExist as error:
+            raise ImproperlyConfigured(f"{model.__name__}.CACHEKIT_INDEXES names {name!r}: {error}") from error
+        if not isinstance(field, Field) or not field.concrete or field.many_to_many:
+            raise ImproperlyConfigured(f"{model.__name__}.CACHEKIT_INDEXES names {name!r}, which is not a column")
+        if field in model._meta.local_concrete_fields:
+            fields.append(field)
+    return tuple(fields)
+
+
+def targets_of(things: Iterable[Any]) -> tuple[str, ...]:
+    """Return the tags to invalidate for models, instances, querysets and tags. Raises InvalidTag for others."""
+    found: dict[str, None] = {}
+    for thing in things:
+        found.update(dict.fromkeys(_targets(thing)))
+    return tuple(found)
+
+
+def _targets(thing: Any) -> Iterable[str]:
+    if isinstance(thing, str):
+        return _text_targets(thing)
+    if isinstance(thing, type) and issubclass(thing, Model):
+        return [tag for using in settings.DATABASES for tag in whole(family_of(thing, using))]
+    if isinstance(thing, Model):
+        return instance_targets(thing, thing._state.db or "default")
+    if isinstance(thing, QuerySet):
+        return _queryset_targets(thing)
+    raise InvalidTag(
+        f"invalidate() takes instances, models, querysets and tags, not {type(thing).__name__}: {thing!r:.80}"
+    )
+
+
+def _text_targets(text: str) -> Iterable[str]:
+    tag = tags.parse(text)
+    if tag.kind == "table":
+        return whole(tag.family)
+    return (text, tag.family) if tag.kind in ("row", "slice") else (text,)
+
+
+def instance_targets(instance: Model, using: str) -> list[str]:
+    """Return the tags of a write to this row as it stands in memory: table, row and slices, parents' too."""
+    found = []
+    for model in (type(instance), *instance._meta.get_parent_list()):
+        concrete = model._meta.concrete_model or model
+        family = family_of(concrete, using)
+        attname = concrete._meta.pk.attname
+        found += [family, row(family, getattr(instance, attname))]
+        found += [value_tag(family, field, getattr(instance, field.attname)) for field in indexes_of(concrete)]
+    return found
+
+
+def value_tag(family: str, field: Field[Any, Any], value: Any) -> str:
+    """Return the slice of a value; every slice where the value is an expression that only the database knows."""
+    return f"{family}?*" if isinstance(value, BaseExpression) else slice_of(family, field, value)
+
+
+def _queryset_targets(queryset: QuerySet[Any, Any]) -> Iterable[str]:
+    rows = list(
+        queryset.model._default_manager.using(queryset.db).filter(pk__in=queryset.values("pk"))[: MAX_QUERYSET_ROWS + 1]
+    )
+    if len(rows) > MAX_QUERYSET_ROWS:
+        return whole(family_of(queryset.model, queryset.db))
+    return [tag for one in rows for tag in instance_targets(one, queryset.db)]

@@ -1,0 +1,43 @@
+"""What every store can do: carry out the steps of a plan, called or awaited."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from cachekit.core.entry import Found
+from cachekit.core.steps import Step
+
+
+class Store(Protocol):
+    """Where entries and their ledger live."""
+
+    alias: str
+    prefix: str
+
+    def load(self, key: str) -> Found:
+        """Return an entry with the newest point among its tags, in one round trip. Raises StoreUnavailable."""
+
+    async def aload(self, key: str) -> Found:
+        """Like `load`."""
+
+    def do(self, step: Step) -> Any:
+        """Carry out a step. Raises StoreUnavailable."""
+
+    async def ado(self, step: Step) -> Any:
+        """Like `do`."""
+
+    def now(self) -> int:
+        """Return the ledger's time in microseconds, as well as this process knows it."""
+
+    def key(self, *parts: str) -> str:
+        """Return the name of an entry."""
+
+    def slot_key(self, name: str) -> str:
+        """Return the name of something that lives beside the ledger."""
+
+    def guard(self) -> AbstractContextManager[None]:
+        """Turn connection trouble inside into StoreUnavailable, counted by the breaker."""
+
+    def reset(self) -> None:
+        """Forget what this process knows of the store (connections, breaker), not what the store holds."""

@@ -1,0 +1,207 @@
+"""How steps and points look on the wire to Redis: exchanges to make, written once for callers and awaiters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Sequence
+from functools import cache
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from cachekit.core import steps, tags
+from cachekit.core.entry import NEVER, Found, unseal
+from cachekit.stores.wire import pack, raised
+
+BUCKET_LIMIT = 100_000 // tags.BUCKETS
+
+
+class Exchange(NamedTuple):
+    """Packed commands to send, and how many replies to read; `timeout` where they block."""
+
+    payload: bytes
+    replies: int
+    timeout: float | None = None
+
+
+Talk = Generator[Exchange, list[Any], Any]
+
+
+class Script(NamedTuple):
+    """A Lua script and the name under which a server keeps it."""
+
+    source: str
+    sha: str
+
+
+@cache
+def script(name: str) -> Script:
+    """Return a script of the folder `lua/`, the ledger's clock in front of it."""
+    folder = Path(__file__).parent / "lua"
+    parts = (
+        [folder / f"{name}.lua"] if name in ("renew", "release") else [folder / "ledger.lua", folder / f"{name}.lua"]
+    )
+    source = "\n".join(part.read_text() for part in parts)
+    return Script(source, sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+class Ask(NamedTuple):
+    """The commands that fetch the points of some tags, and where in the replies they stand."""
+
+    payload: bytes
+    replies: int
+    layout: tags.Layout
+
+
+class Ledger:
+    """The ledger of one store: its keys, and a `talk` for each step."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.root = f"{{{prefix}}}:root"
+        self.events = f"{{{prefix}}}:events"
+        self._asks: dict[bytes, Ask] = {}
+        self._seen: dict[str, bytes] = {}
+
+    def forget(self) -> None:
+        """Forget which tags were seen with which keys."""
+        self._asks.clear()
+        self._seen.clear()
+
+    # Reading
+
+    def load(self, step: steps.Load) -> Talk:
+        """Fetch an entry with the points of the tags it had last time; ask again only if it names others."""
+        guess = self._seen.get(step.key, b"")
+        ask = self.ask(guess)
+        replies = yield Exchange(ask.payload + pack("GET", step.key), ask.replies + 1)
+        data = raised(replies)[-1]
+        header, payload = unseal(data)
+        if header is None:
+            self._seen.pop(step.key, None)
+        elif header.tags != guess:
+            self._remember(step.key, header.tags)
+            ask = self.ask(header.tags)
+            replies = yield Exchange(ask.payload, ask.replies)
+        epoch, last, newest = self.points(ask, replies)
+        return Found(header, payload, epoch, last, newest)
+
+    def ask(self, blob: bytes) -> Ask:
+        """Return the commands that fetch the points of these tags: the root first, then the buckets."""
+        known = self._asks.get(blob)
+        if known is not None:
+            return known
+        layout = tags.layout(blob)
+        births = [b"^" + place for place, _ in layout.places]
+        commands = [pack("HMGET", self.root, "epoch", "last", *births, *layout.whole)]
+        commands += [
+            pack("HMGET", self.root.encode() + b":" + place, "f", *digests) for place, digests in layout.places
+        ]
+        if len(self._asks) > 4096:
+            self._asks.clear()
+        ask = self._asks[blob] = Ask(b"".join(commands), len(commands), layout)
+        return ask
+
+    def points(self, ask: Ask, replies: Sequence[Any]) -> tuple[bytes, int, int]:
+        """Return epoch, last and the newest point; NEVER as the point where a bucket was lost."""
+        root = raised(replies)[0]
+        epoch, last, count = root[0] or b"", int(root[1] or 0), len(ask.layout.places)
+        newest = max((int(point) for point in root[2 + count :] if point is not None), default=0)
+        for born, bucket in zip(root[2 : 2 + count], replies[1 : 1 + count], strict=True):
+            if born is not None and bucket[0] is None:
+                return epoch, last, NEVER
+            newest = max(newest, *(int(point or 0) for point in bucket))
+        return epoch, last, newest
+
+    def _remember(self, key: str, blob: bytes) -> None:
+        if len(self._seen) > 50_000:
+            self._seen.clear()
+        self._seen[key] = blob
+
+    # Computing
+
+    def begin(self, step: steps.Begin) -> Talk:
+        """Take a read point and perhaps a lease."""
+        token = os.urandom(8).hex() if step.lease else ""
+        keys = (self.root, self._lease(step.key), self._wish(""))
+        epoch, point, given, holder = yield from self._run("begin", keys, new_epoch(), token, int(step.lease * 1000))
+        return steps.Begun(epoch, int(point), given.decode(), holder.decode())
+
+    def save(self, step: steps.Save) -> Talk:
+        """Store, look whether the entry was born stale, and give the lease back, in one round trip."""
+        ttl = ("PX", step.ttl) if step.ttl else ()
+        ask = self.ask(step.tags)
+        replies = yield Exchange(pack("SET", step.key, step.data, *ttl) + ask.payload, 1 + ask.replies)
+        self._remember(step.key, step.tags)
+        raised(replies)
+        epoch, _, newest = self.points(ask, replies[1:])
+        if newest == NEVER:
+            places = [place for place, _ in ask.layout.places]
+            yield from self._run("mend", (self.root,), new_epoch(), *places)
+        if step.token:
+            yield from self.release(steps.Release(step.key, step.token))
+        return steps.Saved(epoch, newest)
+
+    def renew(self, step: steps.Renew) -> Talk:
+        """Prolong a lease."""
+        done = yield from self._run("renew", (self._lease(step.key),), step.token, int(step.lease * 1000))
+        return bool(done)
+
+    def release(self, step: steps.Release) -> Talk:
+        """Give a lease back."""
+        keys = (self._lease(step.key), self._wish(step.token), self._bell(step.token))
+        yield from self._run("release", keys, step.token)
+
+    def wait(self, step: steps.Wait) -> Talk:
+        """Block until the holder's bell rings; it rings for those too who come late."""
+        milliseconds = max(1, int(step.seconds * 1000))
+        command = pack("XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", self._bell(step.holder), "0")
+        replies = yield Exchange(command, 1, timeout=step.seconds + 1)
+        return raised(replies)[0] is not None
+
+    # Writing
+
+    def invalidate(self, step: steps.Invalidate) -> Talk:
+        """Move the points of tags to now. A server that refuses to write loses its root: everything is stale."""
+        pairs: list[bytes | str] = []
+        for text in step.tags:
+            tag = tags.parse(text)
+            place = b"" if tag.kind in ("whole", "table") else tags.place_of(tag.family, tag.digest)
+            pairs += [place, tag.digest or text]
+        told = " ".join(step.tags[:100])
+        try:
+            point = yield from self._run(
+                "invalidate", (self.root, self.events), new_epoch(), BUCKET_LIMIT, step.why, step.by, told, *pairs
+            )
+        except ResponseError as error:
+            if not str(error).startswith(("OOM", "MISCONF")):
+                raise
+            raised((yield Exchange(pack("DEL", self.root), 1)))
+            return 0
+        return int(point)
+
+    def _run(self, name: str, keys: tuple[str, ...], *arguments: bytes | str | int) -> Talk:
+        known = script(name)
+        rest = (len(keys), *keys, *arguments)
+        (reply,) = yield Exchange(pack("EVALSHA", known.sha, *rest), 1)
+        if isinstance(reply, NoScriptError):
+            (reply,) = yield Exchange(pack("EVAL", known.source, *rest), 1)
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
+
+    def _lease(self, key: str) -> str:
+        return f"{{{self.prefix}}}:lease:{key}"
+
+    def _wish(self, token: str) -> str:
+        return f"{{{self.prefix}}}:wish:{token}"
+
+    def _bell(self, token: str) -> str:
+        return f"{{{self.prefix}}}:bell:{token}"
+
+
+def new_epoch() -> bytes:
+    """Return the name of an epoch that may have to begin: eight random bytes."""
+    return os.urandom(8)

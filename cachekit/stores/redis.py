@@ -1,0 +1,163 @@
+"""The store on one Redis or Valkey server, over connections of django-redis's pool."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from redis import Redis
+from redis.asyncio.connection import (
+    AbstractConnection as AsyncConnection,
+    Connection as AsyncTCPConnection,
+    SSLConnection as AsyncSSLConnection,
+    UnixDomainSocketConnection as AsyncUnixConnection,
+)
+from redis.connection import ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import RedisError, ResponseError
+
+from cachekit import hooks
+from cachekit.conf import conf
+from cachekit.core import steps
+from cachekit.core.entry import Found
+from cachekit.exceptions import StoreUnavailable
+from cachekit.stores.breaker import Breaker
+from cachekit.stores.connections import async_kwargs
+from cachekit.stores.ledger import Exchange, Ledger, Talk
+from cachekit.stores.wire import AsyncWire, Wire
+
+REFUSALS = (
+    "OOM",
+    "MISCONF",
+    "READONLY",
+    "NOREPLICAS",
+    "LOADING",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "NOAUTH",
+    "WRONGPASS",
+    "NOPERM",
+)
+"""Error replies of a server that answers but cannot be used: as good as away."""
+
+
+class RedisStore:
+    """Entries and ledger on one server. Its connections are django-redis's; commands go past redis-py's machinery."""
+
+    def __init__(self, alias: str, prefix: str, client: Redis) -> None:
+        self.alias = alias
+        self.prefix = prefix
+        self.client = client
+        self.ledger = Ledger(prefix)
+        self.breaker = Breaker(self._tell, failures=conf().BREAKER_FAILURES, pause=conf().BREAKER_PAUSE)
+        self._offset = 0
+        self._talks = {
+            steps.Load: self.ledger.load,
+            steps.Begin: self.ledger.begin,
+            steps.Save: self.ledger.save,
+            steps.Renew: self.ledger.renew,
+            steps.Release: self.ledger.release,
+            steps.Wait: self.ledger.wait,
+            steps.Invalidate: self.ledger.invalidate,
+        }
+
+    @property
+    def pool(self) -> ConnectionPool:
+        """Return django-redis's connection pool."""
+        return self.client.connection_pool
+
+    @cached_property
+    def wire(self) -> Wire:
+        """Return the way to the server for callers."""
+        return Wire(self.pool)
+
+    @cached_property
+    def awire(self) -> AsyncWire:
+        """Return the way to the server for awaiters."""
+        return AsyncWire(self._async_connection)
+
+    def load(self, key: str) -> Found:
+        """Return an entry with the newest point among its tags. Raises StoreUnavailable."""
+        found: Found = self._carry_out(self.ledger.load(steps.Load(key)))
+        return found
+
+    async def aload(self, key: str) -> Found:
+        """Like `load`."""
+        found: Found = await self._acarry_out(self.ledger.load(steps.Load(key)))
+        return found
+
+    def do(self, step: steps.Step) -> Any:
+        """Carry out a step. Raises StoreUnavailable."""
+        return self._noted(step, self._carry_out(self._talks[type(step)](step)))  # type: ignore[operator]
+
+    async def ado(self, step: steps.Step) -> Any:
+        """Like `do`."""
+        return self._noted(step, await self._acarry_out(self._talks[type(step)](step)))  # type: ignore[operator]
+
+    def now(self) -> int:
+        """Return the server's time in microseconds, as of the offset seen at the last read point."""
+        return time.time_ns() // 1000 + self._offset
+
+    def key(self, *parts: str) -> str:
+        """Return the name of an entry."""
+        return ":".join((self.prefix, *parts))
+
+    def slot_key(self, name: str) -> str:
+        """Return the name of something beside the ledger, on its cluster slot."""
+        return f"{{{self.prefix}}}:{name}"
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Turn redis-py's errors into StoreUnavailable, but for error replies that are the caller's own doing."""
+        self.breaker.check()
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            if isinstance(error, ResponseError) and not str(error).startswith(REFUSALS):
+                raise
+            self.breaker.failed(error)
+            raise StoreUnavailable(f"The cache server of alias '{self.alias}' is away: {error}") from error
+        self.breaker.succeeded()
+
+    def reset(self) -> None:
+        """Close idle connections, forget the breaker's state and which tags were seen."""
+        self.wire.drop()
+        self.ledger.forget()
+        self.breaker.succeeded()
+
+    def _carry_out(self, talk: Talk) -> Any:
+        with self.guard():
+            try:
+                wanted: Exchange = next(talk)
+                while True:
+                    wanted = talk.send(self.wire.exchange(wanted.payload, wanted.replies, timeout=wanted.timeout))
+            except StopIteration as end:
+                return end.value
+
+    async def _acarry_out(self, talk: Talk) -> Any:
+        with self.guard():
+            try:
+                wanted: Exchange = next(talk)
+                while True:
+                    replies = await self.awire.exchange(wanted.payload, wanted.replies, timeout=wanted.timeout)
+                    wanted = talk.send(replies)
+            except StopIteration as end:
+                return end.value
+
+    def _noted(self, step: steps.Step, answer: Any) -> Any:
+        if type(step) is steps.Begin:
+            self._offset = answer.read_point - time.time_ns() // 1000
+        return answer
+
+    def _async_connection(self) -> AsyncConnection:
+        kind: type[AsyncConnection] = AsyncTCPConnection
+        if issubclass(self.pool.connection_class, UnixDomainSocketConnection):
+            kind = AsyncUnixConnection
+        elif issubclass(self.pool.connection_class, SSLConnection):
+            kind = AsyncSSLConnection
+        return kind(**async_kwargs(self.pool))
+
+    def _tell(self, error: str | None) -> None:
+        hooks.tell(hooks.StoreUp(self.alias) if error is None else hooks.StoreDown(self.alias, error))

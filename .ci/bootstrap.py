@@ -1,13 +1,13 @@
 """Make the virtual environment and install requirements.txt, with nothing but a bare Python.
 
-Debian's python3 has neither pip nor ensurepip; then pip comes as a wheel from the package index. `uv` installs ten times
-faster than pip; where it is not to be had, pip does the work.
+Debian's python3 has neither pip nor ensurepip; then pip comes as a wheel from the package index. `uv` installs ten
+times faster than pip; where it is not to be had, pip does the work.
 """
 
 import sys
 
-if sys.version_info < (3, 11):
-    sys.exit("cachekit needs Python 3.11 or newer, this is %s. Try: make PYTHON=python3.12" % sys.version.split()[0])
+if sys.version_info < (3, 11):  # noqa: UP036 - this file is the one that an older Python meets first
+    sys.exit(f"cachekit needs Python 3.11 or newer, this is {sys.version.split()[0]}. Try: make PYTHON=python3.12")
 
 import argparse
 import hashlib
@@ -44,7 +44,7 @@ def works(python: Path, code: str) -> bool:
 
 def make(folder: Path, python: Path) -> None:
     """Create the environment with pip in it."""
-    print("creating %s with Python %s" % (folder, sys.version.split()[0]), flush=True)
+    print(f"creating {folder} with Python {sys.version.split()[0]}", flush=True)
     bundled = importlib.util.find_spec("ensurepip") is not None
     venv.create(folder, with_pip=bundled, clear=True, symlinks=True)
     if not bundled:
@@ -67,7 +67,7 @@ def fetch_pip(place: Path) -> Path:
     with urllib.request.urlopen(urllib.parse.urljoin(request.full_url, newest["url"]), timeout=60) as answer:
         wheel.write_bytes(answer.read())
     if hashlib.sha256(wheel.read_bytes()).hexdigest() != newest["hashes"]["sha256"]:
-        sys.exit("the downloaded %s does not match its digest" % wheel.name)
+        sys.exit(f"the downloaded {wheel.name} does not match its digest")
     return wheel
 
 

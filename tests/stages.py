@@ -61,7 +61,7 @@ class Stage:
     lacks: Callable[[], str] = str
 
 
-def tests(name: str, budget: int, *words: str, lacks: Callable[[], str] = str, **env: str) -> Stage:
+def suite(name: str, budget: int, *words: str, lacks: Callable[[], str] = str, **env: str) -> Stage:
     """Return a stage that runs pytest."""
     return Stage(name, budget, python("-m", "pytest", "-q", *words), "tests", env, lacks)
 
@@ -74,10 +74,10 @@ STAGES = [
     Stage("floors", 60, program("lint-imports", "--no-cache")),
     Stage("django-check", 60, python("manage.py", "check", "--fail-level", "WARNING")),
     Stage("migrations", 60, python("manage.py", "makemigrations", "--check", "--dry-run")),
-    tests("pytest", 1200, "-n", "2", "-m", APART),
-    tests("processes", 900, "-m", "processes"),
-    tests("browser", 600, "-m", "browser and not processes", lacks=no_browser),
-    tests(
+    suite("pytest", 1200, "-n", "2", "-m", APART),
+    suite("processes", 900, "-m", "processes"),
+    suite("browser", 600, "-m", "browser and not processes", lacks=no_browser),
+    suite(
         "postgres",
         1200,
         *("-n", "2", "-m", f"(django_db or postgres) and {APART}"),
@@ -115,7 +115,12 @@ def run(stage: Stage) -> Outcome:
         start_new_session=True,
     )
     overrun = threading.Event()
-    alarm = threading.Timer(stage.budget, lambda: (overrun.set(), end(child)))
+
+    def stop() -> None:
+        overrun.set()
+        end(child)
+
+    alarm = threading.Timer(stage.budget, stop)
     alarm.start()
     try:
         closing = show(child)

@@ -7,19 +7,23 @@ from django.utils.translation import gettext_lazy as _
 
 
 class AppliedBatch(models.Model):
-    """A batch of write-behind increments that reached the database, recorded in the same transaction."""
+    """A batch of write-behind increments that reached this database, recorded in the same transaction.
 
-    batch = models.CharField(max_length=64, primary_key=True)
-    queue = models.CharField(max_length=200, db_index=True)
-    rows = models.PositiveIntegerField()
-    applied_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    A batch whose id stands here is never applied again; rows older than a week are pruned by the flush itself.
+    """
+
+    batch = models.CharField(_("batch"), max_length=64, primary_key=True)
+    counter = models.CharField(_("counter"), max_length=200)
+    rows = models.PositiveIntegerField(_("rows"))
+    applied_at = models.DateTimeField(_("applied at"), auto_now_add=True, db_index=True)
 
     class Meta:
         verbose_name = _("applied batch")
         verbose_name_plural = _("applied batches")
+        default_permissions = ()
 
     def __str__(self) -> str:
-        return f"{self.queue} {self.batch}"
+        return f"{self.counter} {self.batch}"
 
 
 class Cache(models.Model):
@@ -28,9 +32,9 @@ class Cache(models.Model):
     class Meta:
         managed = False
         default_permissions = ()
-        permissions = [
+        permissions = (
             ("view_cache", _("Can view caches, keys and statistics")),
             ("purge_cache", _("Can purge keys, patterns, tags and models")),
-        ]
+        )
         verbose_name = _("cache")
         verbose_name_plural = _("caches")

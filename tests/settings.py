@@ -122,6 +122,6 @@ def _fake_connection() -> Any:
 
 
 CACHES = caches(REDIS_URL)
-if not (Path(__file__).parent.parent / "cachekit" / "backends" / "redis.py").exists():
+if not (Path(__file__).parent.parent / "cachekit" / "apps.py").exists():
     CACHES = {alias: {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"} for alias in CACHES}
 DATABASES = databases()

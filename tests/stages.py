@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -128,6 +129,8 @@ def run(stage: Stage) -> Outcome:
     finally:
         alarm.cancel()
         end(child)
+        if child.stdout:
+            child.stdout.close()
     seconds = time.monotonic() - started
     if overrun.is_set():
         return Outcome(stage, "FAILED", seconds, f"took longer than its {stage.budget} s")
@@ -144,8 +147,8 @@ def show(child: subprocess.Popen[str]) -> str:
 
 
 def end(child: subprocess.Popen[str]) -> None:
-    """Kill what is left of the child and of the processes it started in its group."""
-    if child.poll() is None:
+    """Kill what is left of the child and of the processes it started: these hold its output open."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
 
 

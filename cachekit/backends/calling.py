@@ -1,0 +1,163 @@
+"""How a cache makes its calls: names checked, plans carried out, and an answer where the server gives none."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any, NoReturn, TypeVar
+
+from django.conf import settings
+from django.core.cache.backends.base import DEFAULT_TIMEOUT, MEMCACHE_MAX_KEY_LENGTH, BaseCache
+from django_redis.cache import RedisCache as DjangoRedisCache
+from django_redis.util import CacheKey
+from redis.exceptions import ConnectionError as RedisConnectionError, RedisError, ResponseError
+
+from cachekit import hooks
+from cachekit.backends.aliases import alias_of
+from cachekit.backends.calls import MISSING, NotANumber
+from cachekit.backends.directory import line_for, store_of
+from cachekit.backends.families import family
+from cachekit.backends.generation import Plan
+from cachekit.backends.line import Line
+from cachekit.backends.options import servers, translated
+from cachekit.core.codecs import Undecodable
+from cachekit.exceptions import InvalidKey, StoreUnavailable
+from cachekit.stores.redis import RedisStore
+
+logger = logging.getLogger("cachekit.backends")
+
+Answer = TypeVar("Answer")
+
+AWAY = object()
+"""The server did not answer, and the caller has not asked to be told."""
+
+MAX_KEY_LENGTH = 65_536
+_doubtful = re.compile(r"[\x00-\x20\x7f]").search
+_warned: set[str] = set()
+
+
+class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no types
+    """What every call of `RedisCache` needs; like a cache with nothing in it while the server is away."""
+
+    def __init__(self, server: Any, params: dict[str, Any]) -> None:
+        self._given = (server, params)
+        options = translated(params.get("OPTIONS", {}))
+        super().__init__(servers(server), {**params, "OPTIONS": options})
+        if "IGNORE_EXCEPTIONS" not in options:
+            self._ignore_exceptions = ignores_by_default()
+        self._validates = type(self).validate_key is not BaseCache.validate_key
+        self._alias: str | None = None
+
+    @property
+    def alias(self) -> str:
+        """The alias of CACHES that this cache was made for; empty where it was made by hand."""
+        if self._alias is None:
+            self._alias = alias_of(*self._given)
+        return self._alias
+
+    @property
+    def cachekit_store(self) -> RedisStore:
+        """The store that cachekit's other doors use under the same alias."""
+        return store_of(self)
+
+    @property
+    def line(self) -> Line:
+        """The way to the server, shared by all threads of this process."""
+        return line_for(self)
+
+    def get_backend_timeout(self, timeout: Any = DEFAULT_TIMEOUT) -> Any:
+        """Return a timeout in seconds, at least 0, or None for ever."""
+        if timeout is DEFAULT_TIMEOUT:
+            timeout = self.default_timeout
+        return None if timeout is None else max(0, timeout)
+
+    def milliseconds(self, timeout: Any) -> int | None:
+        """Return a timeout as the server takes it; None for ever."""
+        if timeout is DEFAULT_TIMEOUT:
+            timeout = self.default_timeout
+        return None if timeout is None else int(timeout * 1000)
+
+    def named(self, key: Any, version: int | None) -> str:
+        """Return a key as Django makes it; warns as Django does. Raises InvalidKey for what no server should hold."""
+        if isinstance(key, CacheKey):  # django-redis's word for a key that was made already
+            return self.line.generation.without(key)
+        name: str = self.make_key(key, version)
+        if self._validates or len(name) > MEMCACHE_MAX_KEY_LENGTH or _doubtful(name):
+            if len(name) > MAX_KEY_LENGTH:
+                raise InvalidKey(
+                    f"A cache key of {len(name):,} characters ({name[:40]!r}…) is too long: {MAX_KEY_LENGTH:,} are "
+                    "allowed. Put a hash of the long part into the key instead."
+                )
+            self.validate_key(name)
+        return name
+
+    def _run(self, plan: Plan[Answer], away: Any) -> Any:
+        """Carry out a plan; return `away` where the server is, unless the project wants to see the error."""
+        try:
+            return self.line.run(plan)
+        except (StoreUnavailable, ResponseError) as error:
+            return self.answered(error, away)
+
+    async def _arun(self, plan: Plan[Answer], away: Any) -> Any:
+        """Like `_run`."""
+        try:
+            return await self.line.arun(plan)
+        except (StoreUnavailable, ResponseError) as error:
+            return self.answered(error, away)
+
+    def answered(self, error: Exception, away: Any) -> Any:
+        """Return `away`, unless the project wants to see what redis-py raised."""
+        if isinstance(error, NotANumber):
+            raise error
+        if not self._ignore_exceptions:
+            reraise(error)
+        if self._log_ignored_exceptions:
+            self.logger.error("Exception ignored", exc_info=error)
+        return away
+
+    def _looked_up(self, key: Any, found: Any, default: Any) -> Any:
+        """Count how a look-up ended and return what it found."""
+        hooks.tell(hooks.Lookup(self.alias, "backend", family(str(key)), self._result(found)))
+        return default if found is MISSING or found is AWAY or type(found) is Undecodable else found
+
+    def _all_looked_up(self, found: Any) -> dict[Any, Any]:
+        """Count how each look-up ended and return what was found."""
+        if found is AWAY:
+            hooks.tell(hooks.Lookup(self.alias, "backend", "get_many", "error"))
+            return {}
+        events = {
+            result: hooks.Lookup(self.alias, "backend", "get_many", result) for result in ("hit", "miss", "error")
+        }
+        hits = {}
+        for key, value in found.items():
+            result = self._result(value)
+            hooks.tell(events[result])
+            if result == "hit":
+                hits[key] = value
+        return hits
+
+    def _result(self, found: Any) -> str:
+        if found is MISSING:
+            return "miss"
+        if found is AWAY:
+            return "error"
+        if type(found) is not Undecodable:
+            return "hit"
+        if self.alias not in _warned:
+            _warned.add(self.alias)
+            logger.warning("%s It counts as a miss; this is said once for alias '%s'.", found, self.alias)
+        return "error"
+
+
+def ignores_by_default() -> bool:
+    """Return what django-redis's setting says; without it True, for a cache must not fail a page."""
+    return bool(getattr(settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", True))
+
+
+def reraise(error: Exception) -> NoReturn:
+    """Raise what redis-py raised, as django-redis does."""
+    if isinstance(error, ResponseError):
+        raise error
+    if isinstance(error.__cause__, RedisError):
+        raise error.__cause__
+    raise RedisConnectionError(str(error)) from error

@@ -1,0 +1,94 @@
+"""The line from a door to its servers: one for each alias and process, whatever the number of threads and tasks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from redis.exceptions import ResponseError
+
+from cachekit.backends.calls import Calls
+from cachekit.backends.codec import Codec
+from cachekit.backends.generation import Generation, Plan, Request
+from cachekit.exceptions import StoreUnavailable
+from cachekit.stores.redis import REFUSALS, RedisStore
+
+Answer = TypeVar("Answer")
+
+
+class Line:
+    """Carries out plans on the primary and its replicas, each under the circuit breaker of its store."""
+
+    def __init__(self, primary: RedisStore, replicas: Sequence[RedisStore], codec: Codec, *, failover: bool) -> None:
+        self.primary = primary
+        self.replicas = replicas
+        self.failover = failover
+        self.codec = codec
+        self.generation = Generation(primary.slot_key("generation"))
+        self.calls = Calls(self.generation, codec)
+
+    def run(self, plan: Plan[Answer]) -> Answer:
+        """Carry out a plan. Raises StoreUnavailable."""
+        try:
+            request = next(plan)
+            while True:
+                request = plan.send(self._exchange(request))
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer
+
+    async def arun(self, plan: Plan[Answer]) -> Answer:
+        """Like `run`."""
+        try:
+            request = next(plan)
+            while True:
+                request = plan.send(await self._aexchange(request))
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        for store in (self.primary, *self.replicas):
+            store.wire.drop()
+
+    def _exchange(self, request: Request) -> list[Any]:
+        for last, store in self._nodes(request.write):
+            try:
+                with store.guard():
+                    return usable(store.wire.exchange(request.payload, request.replies))
+            except StoreUnavailable:
+                if last:
+                    raise
+        raise AssertionError("unreachable: there is always a last node")
+
+    async def _aexchange(self, request: Request) -> list[Any]:
+        for last, store in self._nodes(request.write):
+            try:
+                with store.guard():
+                    return usable(await store.awire.exchange(request.payload, request.replies))
+            except StoreUnavailable:
+                if last:
+                    raise
+        raise AssertionError("unreachable: there is always a last node")
+
+    def _nodes(self, write: bool) -> Iterator[tuple[bool, RedisStore]]:
+        """Yield the servers to try, and whether each is the last one."""
+        if not self.replicas:
+            yield True, self.primary
+        elif not write:
+            yield False, random.choice(self.replicas)  # noqa: S311 - shares the load, keeps no secret
+            yield True, self.primary
+        else:
+            yield not self.failover, self.primary
+            for store in self.replicas if self.failover else ():
+                yield store is self.replicas[-1], store
+
+
+def usable(replies: list[Any]) -> list[Any]:
+    """Return the replies of a server that works. Raises the error of one that refuses to."""
+    for reply in replies:
+        if isinstance(reply, ResponseError) and str(reply).startswith(REFUSALS):
+            raise reply
+    return replies

@@ -67,13 +67,14 @@ class Column:
     def text_of(self, key: object) -> str:
         """Return a key as the text it has in a backlog. Raises InvalidKey where no row can have it."""
         try:
-            text = str(self.target.clean(key, None))
+            value = self.target.clean(key, None)
+            text = str(value)
             text.encode()
         except (ValidationError, TypeError, ValueError) as error:
             why = " ".join(error.messages) if isinstance(error, ValidationError) else error
             raise InvalidKey(f"{self.field} is counted by {self.key.name}, which cannot be {key!r}: {why}") from error
-        if "\0" in text:
-            raise InvalidKey(f"{self.field} is counted by {self.key.name}, which cannot hold a NUL character: {key!r}")
+        if value is None or "\0" in text:
+            raise InvalidKey(f"{self.field} is counted by {self.key.name}, which cannot be {key!r}.")
         return text
 
     def add(self, additions: Mapping[str, int], using: str) -> Outcome:

@@ -39,7 +39,7 @@ def join(*, sender: Service, **_: object) -> None:
     beat calls their `tick` and sleeps for the seconds it returns.
     """
     theirs = sender.scheduler
-    theirs.tick = together(theirs.tick, scheduler(sender.app).tick)  # type: ignore[method-assign]
+    theirs.tick = together(theirs.tick, scheduler(sender.app).tick)  # type: ignore[method-assign,assignment]
 
 
 def together(theirs: Callable[..., float | None], ours: Callable[[], float]) -> Callable[..., float | None]:

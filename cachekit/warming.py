@@ -122,10 +122,10 @@ def runs() -> list[WarmerRun]:
     store = store_for(conf().ALIAS)
     server = server_of(store)
     if server is None:
-        kept = [text for (alias, _), text in _runs_here.items() if alias == store.alias]
+        kept: list[str | bytes] = [text for (alias, _), text in _runs_here.items() if alias == store.alias]
     else:
         with store.guard():
-            kept = list(server.hvals(store.slot_key("warm:runs")))
+            kept = [*server.hvals(store.slot_key("warm:runs"))]
     return sorted(_read(text) for text in kept)
 
 
@@ -138,7 +138,7 @@ def _call(function: Callable[[], Any]) -> None:
 
 
 def _record(store: Store, done: WarmerRun) -> None:
-    text = json.dumps(done._replace(started=done.started.timestamp()))  # type: ignore[arg-type] - as JSON has it
+    text = json.dumps([done.name, done.started.timestamp(), done.seconds, done.result, done.error])
     server = server_of(store)
     if server is None:
         _runs_here[store.alias, done.name] = text

@@ -15,7 +15,7 @@ from cachekit.additions import Column, Outcome
 from cachekit.conf import conf
 from cachekit.exceptions import StoreUnavailable
 from cachekit.models import AppliedBatch
-from cachekit.stores import Store, aliases, store_for
+from cachekit.stores import aliases, store_for
 from cachekit.stores.backlog import Backlog, Batch
 from cachekit.stores.turns import server_of, turn
 
@@ -144,9 +144,7 @@ class WriteBehindCounter:
 
     def _apply(self, batch: Batch) -> Outcome:
         with transaction.atomic(using=self.database, durable=True):
-            if not self._claim(batch):
-                return Outcome()
-            return self.column.add(batch.increments, self.database)
+            return self._write(batch) if self._claim(batch) else Outcome()
 
     def _claim(self, batch: Batch) -> bool:
         """Record the batch's id first: another flusher waits here for our commit, and is refused after it."""
@@ -157,6 +155,9 @@ class WriteBehindCounter:
         except IntegrityError:
             return False
         return True
+
+    def _write(self, batch: Batch) -> Outcome:
+        return self.column.add(batch.increments, self.database)
 
     def _add_directly(self, field: str, n: int) -> None:
         with transaction.atomic(using=self.database):
@@ -196,19 +197,20 @@ def flush(name: str | None = None) -> Outcome:
     return outcome
 
 
-def strays() -> list[str]:
-    """Return the names of counters that hold increments but that this process does not know. Raises StoreUnavailable.
+def strays() -> dict[str, int]:
+    """Return the waiting keys of each counter that this process does not know. Raises StoreUnavailable.
 
-    They are made in a module that worker and beat do not import, or their code is gone.
+    It is made in a module that worker and beat do not import, or its code is gone.
     """
-    stores = [store for store in map(store_for, aliases()) if server_of(store) is not None]
-    return sorted({name for store in stores for name in _strays(store)})
-
-
-def _strays(store: Store) -> list[str]:
-    known = {counter.name for counter in registered()}
-    backlogs = [Backlog(cast("RedisStore", store), name) for name in Backlog(cast("RedisStore", store), "").names()]
-    return [backlog.name for backlog in backlogs if backlog.name not in known and backlog.waiting()]
+    found = {}
+    for store in map(store_for, aliases()):
+        if server_of(store) is None:
+            continue
+        for name in Backlog(cast("RedisStore", store), "").names():
+            waiting = 0 if name in _counters else Backlog(cast("RedisStore", store), name).waiting()
+            if waiting:
+                found[name] = waiting
+    return found
 
 
 def _register(counter: WriteBehindCounter) -> None:

@@ -20,7 +20,7 @@ logger = logging.getLogger("cachekit.turns")
 _local: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
 
-def server_of(store: Store) -> Redis | None:
+def server_of(store: Store) -> Redis[bytes] | None:
     """Return the client of the store's server, or None where the store lives in this process."""
     return getattr(store, "client", None)
 

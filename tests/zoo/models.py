@@ -194,3 +194,24 @@ class Shelf(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Visits(models.Model):
+    """Counts beside the rows it counts for: its key is theirs, and all else has a default."""
+
+    book = models.OneToOneField(Book, on_delete=models.CASCADE, primary_key=True)
+    count = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.book_id}: {self.count}"
+
+
+class Search(models.Model):
+    """Counts by a unique text, beside a key that the database hands out."""
+
+    words = models.CharField(max_length=20, unique=True)
+    count = models.IntegerField(null=True)
+    first_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.words}: {self.count}"

@@ -1,0 +1,105 @@
+"""`manage.py cachekit warm | flush-writes | invalidate | status`: what beat and the dashboard do, by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+
+from cachekit import engine, warming, writebehind
+from cachekit.exceptions import InvalidTag, StoreUnavailable
+from cachekit.management.status import Status, plain, status
+
+WRONG_USE = 2
+"""The exit code for what the caller got wrong; 1 is for what went wrong here, as argparse and Django have it."""
+
+
+class Command(BaseCommand):
+    """Look after caches from the shell; exits with 0, 1 if something failed, 2 if it was called wrongly."""
+
+    help = "Warm caches, flush write-behind counters, invalidate tags, and show how things are."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the subcommands."""
+        tasks = parser.add_subparsers(dest="task", required=True, metavar="warm | flush-writes | invalidate | status")
+        warm = tasks.add_parser("warm", help="run one warmer, or all")
+        warm.add_argument("name", nargs="?", help="the warmer's name, as `status` shows it")
+        flush = tasks.add_parser("flush-writes", help="bring waiting counts to the database")
+        flush.add_argument("name", nargs="?", help="the counter's name, as `status` shows it")
+        invalidate = tasks.add_parser("invalidate", help="make stale whatever depends on these tags")
+        invalidate.add_argument("tags", nargs="+", metavar="tag", help="such as shop.product, shop.product#42 or home")
+        show = tasks.add_parser("status", help="show caches, warmers and counters")
+        show.add_argument("--format", choices=["text", "json"], default="text")
+
+    def handle(self, *, task: str, **options: Any) -> None:
+        """Carry out a subcommand."""
+        carry_out: dict[str, Callable[..., None]] = {
+            "warm": self.warm,
+            "flush-writes": self.flush_writes,
+            "invalidate": self.invalidate,
+            "status": self.show_status,
+        }
+        carry_out[task](**options)
+
+    def warm(self, *, name: str | None, **_: Any) -> None:
+        """Run one warmer, or all of them; one that fails does not keep the others from running."""
+        failed = []
+        for one in [name] if name else [warmer.name for warmer in warming.registered()]:
+            try:
+                run = warming.run(one)
+            except warming.UnknownWarmer as error:
+                raise CommandError(str(error), returncode=WRONG_USE) from error
+            except Exception as error:  # noqa: BLE001 - a warmer is the project's code: whatever it raises is its failure
+                self.stderr.write(self.style.ERROR(f"{one}: {type(error).__name__}: {error}"))
+                failed.append(one)
+            else:
+                self.stdout.write(f"{one}: {run.result} in {run.seconds:.2f} s")
+        if failed:
+            raise CommandError(f"{len(failed)} of the warmers failed: {', '.join(failed)}")
+
+    def flush_writes(self, *, name: str | None, **_: Any) -> None:
+        """Flush one counter, or all of them."""
+        try:
+            done = writebehind.flush(name)
+        except writebehind.UnknownCounter as error:
+            raise CommandError(str(error), returncode=WRONG_USE) from error
+        except (StoreUnavailable, DatabaseError) as error:
+            raise CommandError(f"Not everything could be flushed, the rest waits: {error}") from error
+        self.stdout.write(f"{done.rows} rows counted up, {done.missing} without a row, {done.refused} refused")
+
+    def invalidate(self, *, tags: list[str], **_: Any) -> None:
+        """Invalidate tags in every cachekit cache."""
+        try:
+            delivered = engine.invalidate(*tags, why="command", by="manage.py")
+        except InvalidTag as error:
+            raise CommandError(str(error), returncode=WRONG_USE) from error
+        if not delivered:
+            raise CommandError("A cache server is away: it was not told, and this process ends before it can be.")
+        self.stdout.write(f"invalidated {', '.join(tags)}")
+
+    def show_status(self, *, format: str, **_: Any) -> None:  # noqa: A002 - the option's name
+        """Show how things are; exit with 1 if a cache is down or a warmer failed."""
+        found = status()
+        self.stdout.write(json.dumps(plain(found), indent=2) if format == "json" else _text(found))
+        if found.trouble:
+            raise CommandError("; ".join(found.trouble))
+
+
+def _text(found: Status) -> str:
+    lines = ["Caches"]
+    for cache in found.caches:
+        took = "" if cache.milliseconds is None else f"  {cache.milliseconds:.2f} ms"
+        size = "" if cache.memory_bytes is None else f"  {cache.memory_bytes / 1_048_576:.1f} MiB"
+        lines.append(f"  {cache.alias}: {cache.state}  {cache.detail}{took}{size}")
+    lines.append("Warmers" if found.warmers else "No warmers")
+    for warmer in found.warmers:
+        last = warmer.result if warmer.started is None else f"{warmer.result} in {warmer.seconds} s at {warmer.started}"
+        lines.append(f"  {warmer.name}: {warmer.due}, {last}{'  ' + warmer.error if warmer.error else ''}")
+    lines.append("Write-behind counters" if found.counters else "No write-behind counters")
+    for counter in found.counters:
+        waiting = "server away" if counter.waiting is None else f"{counter.waiting} waiting"
+        lines.append(f"  {counter.name}: {waiting}, flushed by {counter.flushed_by}")
+    return "\n".join(lines)

@@ -1,0 +1,121 @@
+"""What `manage.py cachekit status` tells: the caches, the warmers and the counters, as plain values."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+from cachekit import warming, writebehind
+from cachekit.exceptions import StoreUnavailable
+from cachekit.stores import Store, aliases, store_for
+from cachekit.stores.turns import server_of
+
+EVICTS = "allkeys"
+
+
+class CacheStatus(NamedTuple):
+    """One alias of CACHES; `state` is up, down or memory."""
+
+    alias: str
+    state: str
+    detail: str = ""
+    milliseconds: float | None = None
+    memory_bytes: int | None = None
+    keeps_counters: bool = True
+    """Whether the server's eviction policy leaves alone what has no timeout."""
+
+
+class WarmerStatus(NamedTuple):
+    """One warmer and its last run, on whatever machine."""
+
+    name: str
+    due: str
+    started: str | None = None
+    seconds: float | None = None
+    result: str = "never ran"
+    error: str = ""
+
+
+class CounterStatus(NamedTuple):
+    """One write-behind counter; `waiting` is None where the server is away."""
+
+    name: str
+    waiting: int | None
+    flushed_by: str = "beat"
+
+
+class Status(NamedTuple):
+    """All there is to know at a glance."""
+
+    caches: list[CacheStatus]
+    warmers: list[WarmerStatus]
+    counters: list[CounterStatus]
+    trouble: list[str]
+
+
+def status() -> Status:
+    """Ask every server once; whoever is away is told as trouble, never raised."""
+    caches = [_cache(store_for(alias)) for alias in aliases()]
+    warmers, counters = _warmers(), _counters()
+    trouble = [f"cache '{one.alias}' is down: {one.detail}" for one in caches if one.state == "down"]
+    trouble += [f"warmer '{one.name}' failed: {one.error}" for one in warmers if one.result == "failed"]
+    for counter in counters:
+        if counter.flushed_by == "nobody":
+            trouble.append(f"counter '{counter.name}' is unknown here: make it in models.py or caching.py")
+    if writebehind.registered():
+        trouble += [f"cache '{one.alias}' may evict waiting counts" for one in caches if not one.keeps_counters]
+    return Status(caches, warmers, counters, trouble)
+
+
+def plain(found: Status) -> dict[str, Any]:
+    """Return a status as JSON knows it."""
+    return {
+        name: [part if isinstance(part, str) else part._asdict() for part in parts]
+        for name, parts in found._asdict().items()
+    }
+
+
+def _cache(store: Store) -> CacheStatus:
+    server = server_of(store)
+    if server is None:
+        return CacheStatus(store.alias, "memory", "in this process only")
+    began = time.perf_counter()
+    try:
+        with store.guard():
+            server.ping()
+            took = (time.perf_counter() - began) * 1000
+            facts: dict[str, Any] = {**server.info("server"), **server.info("memory")}
+    except StoreUnavailable as error:
+        return CacheStatus(store.alias, "down", str(error))
+    version = f"{facts.get('server_name', 'redis')} {facts.get('valkey_version') or facts.get('redis_version')}"
+    evicts = str(facts.get("maxmemory_policy", "")).startswith(EVICTS)
+    return CacheStatus(store.alias, "up", version, round(took, 2), facts.get("used_memory"), not evicts)
+
+
+def _warmers() -> list[WarmerStatus]:
+    try:
+        runs = {run.name: run for run in warming.runs()}
+    except StoreUnavailable:
+        runs = {}
+    return [_warmer(one, runs.get(one.name)) for one in warming.registered()]
+
+
+def _warmer(one: warming.Warmer, run: warming.WarmerRun | None) -> WarmerStatus:
+    due = f"every {one.schedule:g} s" if isinstance(one.schedule, float) else str(one.schedule)
+    if run is None:
+        return WarmerStatus(one.name, due)
+    started = run.started.isoformat(timespec="seconds")
+    return WarmerStatus(one.name, due, started, round(run.seconds, 3), run.result, run.error)
+
+
+def _counters() -> list[CounterStatus]:
+    known = []
+    for counter in writebehind.registered():
+        try:
+            known.append(CounterStatus(counter.name, counter.waiting()))
+        except StoreUnavailable:
+            known.append(CounterStatus(counter.name, None))
+    try:
+        return known + [CounterStatus(name, waiting, "nobody") for name, waiting in writebehind.strays().items()]
+    except StoreUnavailable:
+        return known

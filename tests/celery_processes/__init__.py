@@ -1,0 +1,1 @@
+"""A project of its own whose Celery worker and beat run as processes."""

@@ -1,0 +1,119 @@
+"""A key and its value, ready to be printed: what the envelope says, and the payload by the safest reading that fits."""
+
+from __future__ import annotations
+
+import dataclasses
+import hmac
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from cachekit import browser
+from cachekit.core.codecs import SIGNATURE_SIZE, sign
+from cachekit.core.entry import NEVER, Header, unseal
+from cachekit.core.tags import readable
+from cachekit.dashboard import reveal, words
+from cachekit.signing import signing_keys
+from cachekit.stores.listing import Value
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """A row of the key table."""
+
+    row: browser.Row
+
+    @cached_property
+    def name(self) -> str:
+        """The key with everything invisible made visible."""
+        return browser.visible(self.row.fact.raw)
+
+    @cached_property
+    def ttl(self) -> str:
+        """The time to live in words."""
+        return words.lifetime(self.row.fact.ttl)
+
+    @cached_property
+    def expires(self) -> datetime | None:
+        """When it will be gone."""
+        ttl = self.row.fact.ttl
+        return None if ttl is None else timezone.now() + timedelta(seconds=ttl)
+
+    @cached_property
+    def kind(self) -> str:
+        """What the key is for."""
+        return {
+            "entry": _("entry"),
+            "value": _("value of CACHES"),
+            "ledger": _("ledger"),
+            "statistics": _("statistics"),
+            "write-behind": _("write-behind"),
+            "warming": _("warming"),
+            "lease": _("lease"),
+        }.get(self.row.kind, self.row.kind)
+
+
+@dataclasses.dataclass(frozen=True)
+class Detail(Shown):
+    """A key with its value."""
+
+    value: Value
+    header: Header | None
+    text: reveal.Shown | None
+    members: list[tuple[str, ...]]
+    secret: bool = False
+
+    @cached_property
+    def tags(self) -> list[str]:
+        """What the entry depends on."""
+        return readable(self.header.tags) if self.header else []
+
+    @cached_property
+    def read_point(self) -> datetime | None:
+        """When its computation began, by the ledger's clock."""
+        return words.moment(self.header.read_point / 1e6) if self.header else None
+
+    @cached_property
+    def soft_expiry(self) -> datetime | None:
+        """When it will be renewed, if not invalidated before."""
+        return words.moment(self.header.expiry / 1e6) if self.header and self.header.expiry != NEVER else None
+
+    @cached_property
+    def cost(self) -> str:
+        """How long its computation took."""
+        return _("%(n)s ms") % {"n": words.number(round(self.header.cost / 1000))} if self.header else ""
+
+    @cached_property
+    def epoch(self) -> str:
+        """The epoch of the ledger in which it was computed."""
+        return self.header.epoch.hex() if self.header else ""
+
+
+def detail(alias: str, raw: bytes) -> Detail | None:
+    """Return what can be shown of a key, None when there is no such key. Raises StoreUnavailable."""
+    found = browser.look(alias, raw, reveal.READ_BYTES)
+    if found is None:
+        return None
+    row, value = found
+    header, payload = unseal(value.data) if row.kind == "entry" else (None, b"")
+    if reveal.hidden(raw):
+        return Detail(row, Value(value.length), header, None, [], secret=True)
+    if row.fact.type != "string":
+        return Detail(row, value, None, None, [tuple(map(browser.visible, one)) for one in value.members])
+    whole = value.length == len(value.data)
+    return Detail(row, value, header, _read(payload if header else value.data, whole=whole), [])
+
+
+def _read(data: bytes, *, whole: bool) -> reveal.Shown:
+    """Print a pickle that carries our signature by its structure, everything else as the bytes it is."""
+    if whole and _signed(data):
+        return reveal.show_pickle(data[SIGNATURE_SIZE:])
+    shown = reveal.show(data)
+    return shown if whole else shown._replace(cut=True)
+
+
+def _signed(data: bytes) -> bool:
+    signature, body = data[:SIGNATURE_SIZE], data[SIGNATURE_SIZE:]
+    return bool(body) and any(hmac.compare_digest(signature, sign(body, key)) for key in signing_keys())

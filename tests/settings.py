@@ -15,7 +15,7 @@ from typing import Any
 REDIS_URL = os.environ.get("CACHEKIT_TEST_REDIS_URL", "")
 FOLDER = Path(os.environ.get("CACHEKIT_TEST_FOLDER") or tempfile.gettempdir())
 POSTGRES_PORT = os.environ.get("CACHEKIT_TEST_POSTGRES_PORT", "")
-DEMO = (Path(__file__).parent.parent / "cachekit" / "apps.py").exists() and find_spec("demo_site.urls") is not None
+DEMO = find_spec("demo_site.urls") is not None
 
 SECRET_KEY = "only-for-tests-" + "x" * 40
 DEBUG = False
@@ -116,12 +116,10 @@ def _sqlite(alias: str) -> dict[str, Any]:
 
 
 def _fake_connection() -> Any:
-    from fakeredis import FakeConnection
+    from fakeredis import FakeRedisConnection
 
-    return FakeConnection
+    return FakeRedisConnection
 
 
 CACHES = caches(REDIS_URL)
-if not (Path(__file__).parent.parent / "cachekit" / "apps.py").exists():
-    CACHES = {alias: {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"} for alias in CACHES}
 DATABASES = databases()

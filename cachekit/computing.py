@@ -120,6 +120,7 @@ def _computing(store: Store, visit: Visit, step: Produce) -> Iterator[tuple[Capt
     """Collect what is read inside, keep the lease alive, and let nobody of this job wait for itself."""
     begun, spec = step.begun, visit.spec
     capture = Capture(begun.epoch if begun else b"", begun.read_point if begun else 0, spec.policy.tags)
+    capture.depend(*spec.tags)
     token = begun.token if begun else ""
 
     def hold() -> bool:

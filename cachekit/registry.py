@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from django.apps import apps
 from django.conf import settings
-from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
-from django.db.models import Field, Model, QuerySet
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, ValidationError
+from django.db.models import Field, ForeignKey, Model, QuerySet
 from django.db.models.expressions import BaseExpression
 
 from cachekit.core import tags
@@ -54,14 +54,31 @@ def whole(family: str) -> tuple[str, str, str]:
     return family, f"{family}#*", f"{family}?*"
 
 
-def row(family: str, pk: Any) -> str:
-    """Return a row's tag."""
-    return _bounded(f"{family}#{canonical(pk)}", f"{family}#")
+def row(family: str, field: Field[Any, Any], pk: Any) -> str:
+    """Return the tag of the row with this value of its primary key `field`; every row if it cannot be one."""
+    value = _converted(field, pk)
+    return f"{family}#*" if value is _ODD else _bounded(f"{family}#{canonical(value)}", f"{family}#")
 
 
 def slice_of(family: str, field: Field[Any, Any], value: Any) -> str:
-    """Return the tag of the rows with this value of a declared index."""
-    return _bounded(f"{family}?{field.name}={canonical(value)}", f"{family}?{field.name}=")
+    """Return the tag of the rows with this value of a declared index; every slice where only the database knows it."""
+    found = _converted(field, value)
+    return f"{family}?*" if found is _ODD else _bounded(f"{family}?{field.name}={canonical(found)}", f"{family}?{field.name}=")
+
+
+_ODD: Any = object()
+
+
+def _converted(field: Field[Any, Any], value: Any) -> Any:
+    """Return a value as its column's Python type, so that "7" and 7 are one row; _ODD for what is no plain value."""
+    while isinstance(field, ForeignKey):
+        field = field.target_field
+    if value is None or isinstance(value, BaseExpression):
+        return _ODD if value is not None else None
+    try:
+        return field.to_python(value.pk if isinstance(value, Model) else value)
+    except (ValidationError, TypeError, ValueError):
+        return _ODD
 
 
 def _bounded(text: str, start: str) -> str:
@@ -70,8 +87,6 @@ def _bounded(text: str, start: str) -> str:
 
 def canonical(value: Any) -> str:
     """Return a text that is the same for all values which a database calls equal; a coarser one only makes misses."""
-    if isinstance(value, Model):
-        value = value.pk
     if isinstance(value, bool):
         value = int(value)
     if isinstance(value, (decimal.Decimal, float)):
@@ -128,7 +143,7 @@ def _text_targets(text: str) -> Iterable[str]:
     tag = tags.parse(text)
     if tag.kind == "table":
         return whole(tag.family)
-    return (text, tag.family) if tag.kind in ("row", "slice") else (text,)
+    return (text, tag.family) if tag.kind in ("row", "slice") else (text,)  # the table hears of each of its rows
 
 
 def instance_targets(instance: Model, using: str) -> list[str]:
@@ -137,15 +152,10 @@ def instance_targets(instance: Model, using: str) -> list[str]:
     for model in (type(instance), *instance._meta.get_parent_list()):
         concrete = model._meta.concrete_model or model
         family = family_of(concrete, using)
-        attname = concrete._meta.pk.attname
-        found += [family, row(family, getattr(instance, attname))]
-        found += [value_tag(family, field, getattr(instance, field.attname)) for field in indexes_of(concrete)]
+        pk = concrete._meta.pk
+        found += [family, row(family, pk, getattr(instance, pk.attname))]
+        found += [slice_of(family, field, getattr(instance, field.attname)) for field in indexes_of(concrete)]
     return found
-
-
-def value_tag(family: str, field: Field[Any, Any], value: Any) -> str:
-    """Return the slice of a value; every slice where the value is an expression that only the database knows."""
-    return f"{family}?*" if isinstance(value, BaseExpression) else slice_of(family, field, value)
 
 
 def _queryset_targets(queryset: QuerySet[Any, Any]) -> Iterable[str]:

@@ -16,7 +16,7 @@ current: Final[ContextVar[Capture | None]] = ContextVar("cachekit_capture", defa
 class Capture:
     """The dependencies of one computation, and the moment at which all of them are known to have been true."""
 
-    __slots__ = ("_blobs", "_tags", "epoch", "expiry", "oldest", "read_point", "refusal", "taint")
+    __slots__ = ("_blobs", "_tags", "epoch", "expiry", "names_tags", "oldest", "read_point", "refusal", "taint")
 
     def __init__(self, epoch: bytes, read_point: int, names: Iterable[str] = ()) -> None:
         self.epoch = epoch
@@ -28,6 +28,8 @@ class Capture:
         self.taint = ""
         """Why neither this value nor one that contains it may be stored."""
         self._tags = set(names)
+        self.names_tags = bool(self._tags)
+        """Whether its door says what it depends on, so that reads which cannot be understood are its own affair."""
         self._blobs: set[bytes] = set()
 
     def depend(self, *texts: str) -> None:

@@ -55,6 +55,8 @@ class Spec:
     name: str
     policy: Policy
     codec: Codec
+    tags: tuple[str, ...] = ()
+    """The door's own tags, beside those of the policy."""
 
 
 def is_negative(value: Any) -> bool:

@@ -7,6 +7,8 @@
 `shop.product#*`       every row, `shop.product?*` every slice: written where a write cannot say which
 `db:default`           everything read from that database, `*` everything: written, never depended on
 `homepage`             a free string
+`function:shop.top`    everything of a door: of a function, a view, a fragment, a query
+`function:shop.top#…`  one call of it
 =====================  =============================================================================
 
 A table of another database than `default` carries its alias: `shop.product@archive#42`.
@@ -23,6 +25,8 @@ from typing import NamedTuple
 from cachekit.exceptions import InvalidTag
 
 BUCKETS = 64
+_ABOVE = {"t": "{}", "n": "{}", "r": "{}#*", "s": "{}?*"}
+"""By kind: the whole thing above a dependency, or which it is itself."""
 MAX_LENGTH = 250
 MAX_ROWS = 32
 FREE = "~"
@@ -30,6 +34,7 @@ EVERYTHING = "*"
 
 _TABLE = re.compile(r"[A-Za-z_]\w*\.\w+(@[\w-]+)?")
 _MODEL_TAG = re.compile(rf"(?P<family>{_TABLE.pattern})(?P<kind>[#?])(?P<rest>.+)")
+_NAMED = re.compile(r"(?P<family>(?:function|view|fragment|query):[^#]+)(?:#(?P<rest>.+))?")
 _UNFIT = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
@@ -38,7 +43,7 @@ class Tag(NamedTuple):
 
     text: str
     kind: str
-    """`table`, `row`, `slice`, `free`, or `whole` for what can be invalidated but not depended on."""
+    """`table`, `row`, `slice`, `free`, `named`, `member`, or `whole` for what can be invalidated but not depended on."""
     family: str
     digest: bytes
 
@@ -75,6 +80,9 @@ def parse(text: str) -> Tag:
         if match["rest"] == "*":
             return Tag(text, "whole", text, b"")
         return Tag(text, "row" if match["kind"] == "#" else "slice", match["family"], digest(text))
+    if match := _NAMED.fullmatch(text):
+        member = match["rest"] is not None
+        return Tag(text, "member" if member else "named", match["family"], digest(text) if member else b"")
     return Tag(text, "free", FREE, digest(text))
 
 
@@ -125,7 +133,7 @@ def merge(texts: Iterable[str], blobs: Iterable[bytes]) -> bytes:
     for kind, family in list(groups):
         if kind in "rs" and len(groups[kind, family]) > MAX_ROWS:
             groups["t", family] = set()
-    return _written({(k, f): d for (k, f), d in groups.items() if k in "tf" or ("t", f) not in groups})
+    return _written({(k, f): d for (k, f), d in groups.items() if k not in "rs" or ("t", f) not in groups})
 
 
 def _decoded(blob: bytes) -> Iterable[tuple[str, str, list[bytes]]]:
@@ -145,11 +153,10 @@ def layout(blob: bytes) -> Layout:
     whole = {EVERYTHING}
     places: dict[bytes, list[bytes]] = {}
     for kind, family, digests in _decoded(blob):
-        if kind != "f":
+        if kind in "trs":
             whole.add(database_of(family))
-            whole.add({"t": family, "r": f"{family}#*", "s": f"{family}?*"}[kind])
-        if kind == "t":
-            continue
+        if kind in _ABOVE:
+            whole.add(_ABOVE[kind].format(family))
         for one in digests:
             places.setdefault(place_of(family, one), []).append(one)
     return Layout(
@@ -160,7 +167,7 @@ def layout(blob: bytes) -> Layout:
 
 def readable(blob: bytes) -> list[str]:
     """Return encoded dependencies for people to read; rows and slices are digests, so they are counted."""
-    names = {"t": "{}", "r": "{} ({} rows)", "s": "{} ({} slices)", "f": "{1} free tags"}
+    names = {"t": "{}", "n": "{}", "r": "{} ({} rows)", "s": "{} ({} slices)", "m": "{} ({} calls)", "f": "{1} free tags"}
     return [names[kind].format(family, len(digests)) for kind, family, digests in _decoded(blob)]
 
 
@@ -169,7 +176,7 @@ def touches(blob: bytes, targets: Iterable[str]) -> bool:
     where = layout(blob)
     for text in targets:
         tag = parse(text)
-        if tag.kind in ("whole", "table"):
+        if not tag.digest:
             if text.encode() in where.whole:
                 return True
         elif any(tag.digest in digests for _, digests in where.places):

@@ -168,7 +168,7 @@ class Ledger:
         pairs: list[bytes | str] = []
         for text in step.tags:
             tag = tags.parse(text)
-            place = b"" if tag.kind in ("whole", "table") else tags.place_of(tag.family, tag.digest)
+            place = tags.place_of(tag.family, tag.digest) if tag.digest else b""
             pairs += [place, tag.digest or text]
         told = " ".join(step.tags[:100])
         try:

@@ -1,0 +1,52 @@
+"""Caching for Django that is never stale after a commit."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cachekit.core.policy import Policy
+    from cachekit.engine import ainvalidate, invalidate, uncached
+    from cachekit.functions import cached
+    from cachekit.orm import CachedManager, CachedQuerySet, cached_query
+    from cachekit.pages import cached_view
+    from cachekit.warming import warmer
+    from cachekit.writebehind import WriteBehindCounter
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CachedManager",
+    "CachedQuerySet",
+    "Policy",
+    "WriteBehindCounter",
+    "ainvalidate",
+    "cached",
+    "cached_query",
+    "cached_view",
+    "invalidate",
+    "uncached",
+    "warmer",
+]
+
+_HOMES = {
+    "CachedManager": "cachekit.orm",
+    "CachedQuerySet": "cachekit.orm",
+    "Policy": "cachekit.core.policy",
+    "WriteBehindCounter": "cachekit.writebehind",
+    "ainvalidate": "cachekit.engine",
+    "cached": "cachekit.functions",
+    "cached_query": "cachekit.orm",
+    "cached_view": "cachekit.pages",
+    "invalidate": "cachekit.engine",
+    "uncached": "cachekit.engine",
+    "warmer": "cachekit.warming",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for: models need the app registry, which is not ready at first."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cachekit' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

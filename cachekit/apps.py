@@ -1,0 +1,24 @@
+"""Plug the rooms together."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class CachekitConfig(AppConfig):
+    """The app `cachekit`: add it to INSTALLED_APPS."""
+
+    name = "cachekit"
+    label = "cachekit"
+    verbose_name = _("Cache")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Let the ORM's reads and writes be seen; connect, and do nothing else."""
+        from cachekit import checks, computing, hooks, orm, stats, warming  # noqa: F401, PLC0415 - the registry must be ready
+
+        orm.install()
+        computing.plug(orm.dirty_tags)
+        hooks.subscribe(hooks.Lookup, stats.count)
+        warming.discover()

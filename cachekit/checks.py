@@ -1,0 +1,96 @@
+"""System checks: what is wrong with the settings, with what was probably meant."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, get_type_hints
+
+from django.apps import AppConfig, apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name for it
+from django.core.exceptions import ImproperlyConfigured
+
+from cachekit import conf, registry, stores
+from cachekit.exceptions import ImproperStore, MissingExtra
+
+KINDS: dict[Any, tuple[type, ...]] = {str: (str,), bool: (bool,), int: (int,), float: (int, float)}
+
+
+@register(Tags.caches)
+def check_settings(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Check the names and types in CACHEKIT."""
+    try:
+        given = conf.given()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), hint="Write CACHEKIT = {} to take every default.", id="cachekit.E002")]
+    hints = get_type_hints(conf.Conf)
+    found: list[CheckMessage] = []
+    for name, value in given.items():
+        if name not in conf.NAMES:
+            found.append(_unknown(name))
+        elif not isinstance(value, KINDS[hints[name]]) or (isinstance(value, bool) and hints[name] is not bool):
+            kind = hints[name].__name__
+            message = f"CACHEKIT[{name!r}] must be of type {kind}, not {type(value).__name__}: {value!r}"
+            found.append(Error(message, hint=f"The default is {_default(name)!r}.", id="cachekit.E002"))
+        elif kind_is_number(hints[name]) and value < 0:
+            message = f"CACHEKIT[{name!r}] must be 0 or more, not {value!r}"
+            found.append(Error(message, hint=f"The default is {_default(name)!r}.", id="cachekit.E002"))
+    return found
+
+
+def kind_is_number(kind: Any) -> bool:
+    """Tell whether a setting is a number."""
+    return kind in (int, float)
+
+
+def _unknown(name: Any) -> CheckMessage:
+    close = get_close_matches(str(name).upper(), conf.NAMES, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"CACHEKIT knows: {', '.join(sorted(conf.NAMES))}."
+    return Error(f"CACHEKIT has no setting {name!r}.", hint=hint, id="cachekit.E001")
+
+
+def _default(name: str) -> Any:
+    return next(field.default for field in dataclasses.fields(conf.Conf) if field.name == name)
+
+
+@register(Tags.caches)
+def check_alias(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Check that the doors have a cache to use."""
+    alias = conf.given().get("ALIAS", "default") if isinstance(getattr(settings, "CACHEKIT", {}), dict) else "default"
+    try:
+        stores.store_for(str(alias))
+    except ImproperStore as error:
+        return [Error(str(error), hint="See docs/tutorial.md, step 2.", id="cachekit.E003")]
+    except (MissingExtra, ImproperlyConfigured) as error:
+        return [Error(f"The cache '{alias}' cannot be set up: {error}", hint="Correct CACHES.", id="cachekit.E004")]
+    return []
+
+
+@register(Tags.models)
+def check_indexes(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Check that CACHEKIT_INDEXES name columns."""
+    return list(_index_errors())
+
+
+def _index_errors() -> Iterator[CheckMessage]:
+    for model in apps.get_models():
+        try:
+            registry.indexes_of(model)
+        except ImproperlyConfigured as error:
+            columns = ", ".join(field.name for field in model._meta.local_concrete_fields)
+            yield Error(str(error), hint=f"Columns of {model.__name__}: {columns}.", obj=model, id="cachekit.E005")
+
+
+@register(Tags.caches)
+def check_namesake(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Notice the unrelated distribution `cachekit`, which installs a package of the same name."""
+    try:
+        namesake = version("cachekit")
+    except PackageNotFoundError:
+        return []
+    message = f"The unrelated package 'cachekit' {namesake} is installed; its files and ours share one folder."
+    hint = "pip uninstall cachekit, then pip install --force-reinstall django-cachekit."
+    return [Warning(message, hint=hint, id="cachekit.W001")]

@@ -1,0 +1,137 @@
+"""`@cached`: keep what a function returns, called or awaited."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+
+from cachekit import engine
+from cachekit.core import keys
+from cachekit.core.policy import Spec
+from cachekit.exceptions import UncacheableValue
+from cachekit.specs import Door, Options
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+class Cached(Protocol[P, R]):
+    """A cached function: called like the original, with some more to ask of it."""
+
+    __wrapped__: Callable[P, Any]
+    tag: str
+    """Invalidating this tag forgets every call."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the value kept for these arguments, computed if there is none that is fresh."""
+
+    def key_for(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the key of this call."""
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Forget this call, whoever computes it just now."""
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Compute and store, whatever is kept."""
+
+
+@overload
+def cached(function: Callable[P, R], /) -> Cached[P, R]: ...
+
+
+@overload
+def cached(
+    timeout: float | None = ..., /, *, key: Callable[..., Any] | None = ..., name: str = ..., **options: Unpack[Options]
+) -> Callable[[Callable[P, R]], Cached[P, R]]: ...
+
+
+def cached(first: Any = ..., /, *, key: Callable[..., Any] | None = None, name: str = "", **options: Any) -> Any:
+    """Keep what a function returns: `@cached`, `@cached(600)`, `@cached(timeout=600, tags=("prices",))`.
+
+    Works on `def` and `async def`. What the function reads through the ORM is captured: a write to any of it makes the
+    entry stale. Arguments make the key; model instances count by primary key. `key(*args)` says what matters where an
+    argument cannot be part of a key. `timeout` in seconds, None for no limit; other times as in `Policy`.
+    Raises TypeError for generators, InvalidKey when called with what makes no key.
+    """
+    if callable(first):
+        return _wrapped(first, None, "", {})
+    if first is not ...:
+        options["timeout"] = first
+    return lambda function: _wrapped(function, key, name, options)
+
+
+def _wrapped(function: Callable[..., Any], key: Callable[..., Any] | None, name: str, options: dict[str, Any]) -> Any:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise UncacheableValue(f"@cached cannot keep a generator: {function.__qualname__}. Return a list from it.")
+    door = Door("function", name or f"{function.__module__}.{function.__qualname__}", options)
+    frame = _framing(function, key)
+
+    def spec_for(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Spec:
+        call = frame(args, kwargs)
+        return door.spec(call, own_tags=(f"{door.tag}#{call}",)) if call else door.spec()
+
+    if inspect.iscoroutinefunction(function):
+        return _with_extras(_awaited(function, spec_for), function, door, spec_for)
+    return _with_extras(_called(function, spec_for), function, door, spec_for)
+
+
+def _called(function: Callable[..., Any], spec_for: Callable[..., Spec]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return engine.get_or_set(spec_for(args, kwargs), lambda: function(*args, **kwargs))
+
+    def refresh(*args: Any, **kwargs: Any) -> Any:
+        with engine.refreshing():
+            return call(*args, **kwargs)
+
+    call.refresh = refresh  # type: ignore[attr-defined]
+    return call
+
+
+def _awaited(function: Callable[..., Any], spec_for: Callable[..., Spec]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        return await engine.aget_or_set(spec_for(args, kwargs), lambda: function(*args, **kwargs))
+
+    async def refresh(*args: Any, **kwargs: Any) -> Any:
+        with engine.refreshing():
+            return await call(*args, **kwargs)
+
+    call.refresh = refresh  # type: ignore[attr-defined]
+    return call
+
+
+def _with_extras(call: Any, function: Callable[..., Any], door: Door, spec_for: Callable[..., Spec]) -> Any:
+    def key_for(*args: Any, **kwargs: Any) -> str:
+        return spec_for(args, kwargs).key
+
+    def forget(*args: Any, **kwargs: Any) -> bool:
+        return engine.invalidate(spec_for(args, kwargs).tags[-1], why="function", by=function.__qualname__)
+
+    async def aforget(*args: Any, **kwargs: Any) -> bool:
+        return await engine.ainvalidate(spec_for(args, kwargs).tags[-1], why="function", by=function.__qualname__)
+
+    call.key_for, call.invalidate, call.ainvalidate, call.tag = key_for, forget, aforget, door.tag
+    return cast("Any", call)
+
+
+def _framing(
+    function: Callable[..., Any], key: Callable[..., Any] | None
+) -> Callable[[tuple[Any, ...], dict[str, Any]], str]:
+    """Return what makes a call's arguments into a part of its key: the same for f(1), f(x=1) and defaults."""
+    if key is not None:
+        return lambda args, kwargs: keys.fingerprint(key(*args, **kwargs))
+    signature = inspect.signature(function)
+    plain = all(one.kind is one.POSITIONAL_OR_KEYWORD for one in signature.parameters.values())
+    count = len(signature.parameters)
+
+    def frame(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        if plain and not kwargs and len(args) == count:
+            return keys.fingerprint(*args) if args else ""
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return keys.fingerprint(*bound.arguments.values()) if bound.arguments else ""
+
+    return frame

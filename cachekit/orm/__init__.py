@@ -1,0 +1,7 @@
+"""The doors into the ORM: reads are captured, writes invalidate, querysets answer from the cache."""
+
+from cachekit.orm.compilers import install
+from cachekit.orm.queries import CachedManager, CachedQuerySet, cached_query
+from cachekit.orm.transactions import dirty_tags
+
+__all__ = ["CachedManager", "CachedQuerySet", "cached_query", "dirty_tags", "install"]

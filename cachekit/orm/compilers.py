@@ -1,0 +1,132 @@
+"""See every read and write of the ORM where Django compiles it to SQL (decisions.md: why here and not in signals)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any
+
+from django.db import transaction
+from django.db.backends.signals import connection_created
+from django.db.models.sql.compiler import SQLCompiler, SQLDeleteCompiler, SQLInsertCompiler, SQLUpdateCompiler
+
+from cachekit import registry
+from cachekit.core.capture import Capture, current
+from cachekit.orm import transactions, writing
+from cachekit.orm.reading import Unreadable, tags_of
+
+HOUSEKEEPING = ("SAVEPOINT", "RELEASE", "ROLLBACK", "BEGIN", "COMMIT", "SET", "PRAGMA", "SHOW")
+
+_compiling: ContextVar[bool] = ContextVar("cachekit_compiling", default=False)
+
+
+def install() -> None:
+    """Wrap the compilers, once."""
+    if hasattr(SQLCompiler.execute_sql, "__wrapped__"):
+        return
+    SQLCompiler.execute_sql = _executing(SQLCompiler.execute_sql)  # type: ignore[method-assign]
+    SQLCompiler.get_from_clause = _reading(SQLCompiler.get_from_clause)  # type: ignore[method-assign]
+    SQLInsertCompiler.execute_sql = _inserting(SQLInsertCompiler.execute_sql)  # type: ignore[method-assign]
+    connection_created.connect(transactions.watch, dispatch_uid="cachekit.transactions")
+    connection_created.connect(_watch_cursors, dispatch_uid="cachekit.cursors")
+
+
+def _executing(execute: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(execute)
+    def execute_sql(self: SQLCompiler, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(self, (SQLUpdateCompiler, SQLDeleteCompiler)):
+            return _write(self, lambda: execute(self, *args, **kwargs))
+        capture = current.get()
+        if capture is None:
+            return execute(self, *args, **kwargs)
+        if hazard := transactions.snapshot_hazard(self.connection):
+            capture.spoil(hazard)
+        return _known(lambda: execute(self, *args, **kwargs))
+
+    return execute_sql
+
+
+def _reading(get_from_clause: Callable[..., Any]) -> Callable[..., Any]:
+    """Each SELECT of a statement, subqueries too, passes here once, its joins counted."""
+
+    @wraps(get_from_clause)
+    def captured(self: SQLCompiler) -> Any:
+        found = get_from_clause(self)
+        capture = current.get()
+        if capture is not None:
+            _capture(self, capture)
+        return found
+
+    return captured
+
+
+def _capture(compiler: SQLCompiler, capture: Capture) -> None:
+    try:
+        capture.depend(*tags_of(compiler.query, compiler.using))
+    except Unreadable as reason:
+        if not capture.names_tags:
+            capture.spoil(str(reason))
+
+
+def _inserting(execute: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(execute)
+    def execute_sql(self: SQLInsertCompiler, returning_fields: Any = None, **kwargs: Any) -> Any:
+        rows = _known(lambda: execute(self, returning_fields, **kwargs))
+        rows = rows if rows is None else list(rows)
+        names = [field.attname for field in returning_fields or ()]
+        transactions.collect(self.using, writing.inserted(self.query, self.using, names, rows or ()))
+        return rows
+
+    return execute_sql
+
+
+def _write(compiler: SQLUpdateCompiler | SQLDeleteCompiler, execute: Callable[[], Any]) -> Any:
+    """Carry out an UPDATE or DELETE; what it touches is read first, in one transaction with it."""
+    values = getattr(compiler.query, "values", None) if isinstance(compiler, SQLUpdateCompiler) else None
+    if isinstance(compiler, SQLUpdateCompiler) and not values:
+        return execute()  # only the parents' tables are written to, each by a statement of its own
+    new = [(field, value) for field, _, value in values or ()]
+    with _one_transaction(compiler):
+        token = current.set(None)  # what a write looks up is no dependency of anything
+        try:
+            tags = writing.changed(compiler.query, compiler.using, new)
+        finally:
+            current.reset(token)
+        found = _known(execute)
+        transactions.collect(compiler.using, tags)
+        return found
+
+
+def _one_transaction(compiler: SQLCompiler) -> AbstractContextManager[Any]:
+    """Open a transaction where old index values are read before an autocommit write: nobody may write in between."""
+    model = compiler.query.get_meta().model
+    if registry.indexes_of(model) and not compiler.connection.in_atomic_block and compiler.connection.get_autocommit():
+        return transaction.atomic(using=compiler.using)
+    return nullcontext()
+
+
+def _known(execute: Callable[[], Any]) -> Any:
+    """Carry out a statement whose reads are captured where it is compiled."""
+    token = _compiling.set(True)
+    try:
+        return execute()
+    finally:
+        _compiling.reset(token)
+
+
+def _watch_cursors(*, connection: Any, **_: object) -> None:
+    if _raw not in connection.execute_wrappers:
+        connection.execute_wrappers.append(_raw)
+
+
+def _raw(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:  # noqa: FBT001 - Django's signature
+    """Keep what raw SQL reads from being stored, unless its door names its tags."""
+    capture = current.get()
+    if capture is not None and not _compiling.get() and not str(sql).lstrip().upper().startswith(HOUSEKEEPING):
+        if not capture.names_tags:
+            capture.spoil("it reads by raw SQL; name its tags")
+        if hazard := transactions.snapshot_hazard(context["connection"]):
+            capture.spoil(hazard)
+    return execute(sql, params, many, context)

@@ -1,0 +1,142 @@
+"""`cached_query` and `.cached()`: keep the results of querysets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar, Unpack, cast
+
+import django
+from django.core.exceptions import EmptyResultSet
+from django.db import models
+from django.db.models import Model, Prefetch, QuerySet
+
+from cachekit import engine
+from cachekit.core import keys
+from cachekit.core.policy import Spec
+from cachekit.exceptions import InvalidKey
+from cachekit.specs import Door, Options
+
+M = TypeVar("M", bound=Model)
+RELEASE = ".".join(map(str, django.VERSION[:3]))
+"""Part of every key: pickled instances of another Django release warn when they are read."""
+
+
+def cached_query(queryset: QuerySet[M, Any], timeout: float | None = ..., **options: Unpack[Options]) -> list[Any]:  # type: ignore[assignment]
+    """Return a queryset's results as a list, from the cache while nothing they depend on has been written.
+
+    Instances, dicts (`values()`) and tuples (`values_list()`) alike, prefetched relations included. A queryset with
+    `select_for_update()` always asks the database. `timeout` in seconds, None for no limit.
+    """
+    if timeout is not ...:
+        options["timeout"] = timeout
+    spec = _spec(queryset, _door(queryset, options), "rows")
+    if spec is None:
+        return list(queryset)
+    return cast("list[Any]", engine.get_or_set(spec, lambda: list(queryset._chain())))  # type: ignore[attr-defined]  # noqa: SLF001 - QuerySet's way to copy itself
+
+
+class CachedQuerySet(QuerySet[M]):
+    """A queryset with `.cached()`: what is derived from it answers from the cache."""
+
+    _cachekit_options: Options | None = None
+
+    def cached(self, timeout: float | None = ..., **options: Unpack[Options]) -> CachedQuerySet[M]:  # type: ignore[assignment]
+        """Return a copy that answers from the cache: rows, `get`, `first`, `count`, `exists`, `aggregate`."""
+        if timeout is not ...:
+            options["timeout"] = timeout
+        clone = self._chain()  # type: ignore[attr-defined]
+        clone._cachekit_options = options  # noqa: SLF001 - of the same class
+        return cast("CachedQuerySet[M]", clone)
+
+    def _clone(self) -> CachedQuerySet[M]:
+        clone = super()._clone()  # type: ignore[misc]
+        clone._cachekit_options = self._cachekit_options  # noqa: SLF001 - of the same class
+        return cast("CachedQuerySet[M]", clone)
+
+    def _fetch_all(self) -> None:
+        if self._result_cache is None and self._cachekit_options is not None:
+            plain = _plain(self)
+            self._result_cache = cached_query(plain, **self._cachekit_options)
+            self._prefetch_done = True
+            _relate(self)
+        super()._fetch_all()  # type: ignore[misc]
+
+    def count(self) -> int:
+        """Return the number of rows."""
+        if self._result_cache is not None or self._cachekit_options is None:
+            return super().count()
+        return cast("int", self._answer("count", super().count))
+
+    def exists(self) -> bool:
+        """Tell whether there are any rows."""
+        if self._result_cache is not None or self._cachekit_options is None:
+            return super().exists()
+        return cast("bool", self._answer("exists", super().exists))
+
+    def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the aggregates."""
+        if self._cachekit_options is None:
+            return super().aggregate(*args, **kwargs)
+        named = {one.default_alias: one for one in args} | kwargs
+        what = ["aggregate", *(f"{name}={value!r}" for name, value in sorted(named.items()))]
+        return cast("dict[str, Any]", self._answer("|".join(what), lambda: super(CachedQuerySet, self).aggregate(*args, **kwargs)))
+
+    def _answer(self, what: str, produce: Any) -> Any:
+        spec = _spec(self, _door(self, self._cachekit_options or {}), what)
+        return produce() if spec is None else engine.get_or_set(spec, produce)
+
+
+class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: ignore[misc]
+    """A manager with `.cached()`: `objects = CachedManager()`, then `Product.objects.cached(600).filter(…)`."""
+
+
+def _door(queryset: QuerySet[Any, Any], options: Options) -> Door:
+    return Door("query", queryset.model._meta.label_lower, options)
+
+
+def _spec(queryset: QuerySet[Any, Any], door: Door, what: str) -> Spec | None:
+    """Return where results are kept; None for what is not to be cached or makes no key."""
+    if queryset.query.select_for_update:
+        return None
+    try:
+        return door.spec(keys.fingerprint(RELEASE, what, *_identity(queryset)))
+    except (EmptyResultSet, InvalidKey):
+        return None
+
+
+def _identity(queryset: QuerySet[Any, Any]) -> Iterable[Any]:
+    """Yield all that tells one queryset's results from another's."""
+    sql, params = queryset.query.get_compiler(queryset.db).as_sql()
+    iterable = queryset._iterable_class  # type: ignore[attr-defined]  # noqa: SLF001 - decides the shape of a row
+    yield from (queryset.db, queryset.model._meta.label_lower, sql, iterable.__qualname__, queryset._fields)  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+    yield tuple(map(_parameter, params))
+    for lookup in queryset._prefetch_related_lookups:  # type: ignore[attr-defined]  # noqa: SLF001 - prefetches are results too
+        if not isinstance(lookup, Prefetch):
+            yield lookup
+            continue
+        yield (lookup.prefetch_through, lookup.prefetch_to)
+        if lookup.queryset is not None:
+            yield tuple(_identity(lookup.queryset))
+
+
+def _parameter(value: Any) -> Any:
+    """Return a query's parameter as something that makes a key; adapters of database drivers wrap plain values."""
+    inner = getattr(value, "obj", value)
+    return inner if inner is value else (type(value).__name__, repr(inner))
+
+
+def _plain(queryset: CachedQuerySet[Any]) -> CachedQuerySet[Any]:
+    plain = queryset._chain()  # type: ignore[attr-defined]
+    plain._cachekit_options = None  # noqa: SLF001 - of the same class
+    plain._known_related_objects = {}  # noqa: SLF001 - whose relation was followed is no part of the results
+    return cast("CachedQuerySet[Any]", plain)
+
+
+def _relate(queryset: Any) -> None:
+    """Point rows back to the objects through which they were asked for, as Django does for rows it fetched."""
+    for field, known in queryset._known_related_objects.items():  # noqa: SLF001 - of the same class
+        for one in queryset._result_cache:  # noqa: SLF001 - of the same class
+            if isinstance(one, Model) and not field.is_cached(one):
+                related = known.get(getattr(one, field.attname, None))
+                if related is not None:
+                    setattr(one, field.name, related)

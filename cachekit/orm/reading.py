@@ -1,0 +1,99 @@
+"""Say what a query depends on: rows, slices of declared indexes, or whole tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.db.models import Field, Model
+from django.db.models.expressions import BaseExpression, Col, RawSQL, Subquery
+from django.db.models.functions import Now, Random
+from django.db.models.lookups import Exact, In, IsNull
+from django.db.models.sql import Query
+from django.db.models.sql.where import ExtraWhere, WhereNode
+
+from cachekit import registry
+from cachekit.core.tags import MAX_ROWS
+
+
+class Unreadable(Exception):
+    """The reason why a query's dependencies cannot be named."""
+
+
+def tags_of(query: Query, using: str) -> Iterable[str]:
+    """Return the tags of one SELECT, of the aliases that its FROM clause uses. Raises Unreadable."""
+    if query.extra_tables or query.extra:
+        raise Unreadable("extra() holds SQL that is not read; name its tags")
+    _refuse_what_changes_by_itself(query)
+    for alias, table in query.alias_map.items():
+        if not query.alias_refcount[alias]:
+            continue
+        family = registry.family_of_table(table.table_name, using)
+        if family is None:
+            raise Unreadable(f"table '{table.table_name}' belongs to no model; name its tags")
+        model = query.model
+        if alias == query.base_table and model is not None and table.table_name == model._meta.db_table:
+            yield from narrowed(query, model, family)
+        else:
+            yield family
+
+
+def narrowed(query: Query, model: type[Model], family: str) -> Iterable[str]:
+    """Return the rows or the slices that the WHERE clause picks from the base table, else the table."""
+    picks = dict(picked(query.where, query.base_table))
+    pk = model._meta.pk
+    if (values := picks.get(pk)) is not None:
+        return [registry.row(family, pk, value) for value in values]
+    for field in registry.indexes_of(model):
+        if (values := picks.get(field)) is not None:
+            return [registry.slice_of(family, field, value) for value in values]
+    return [family]
+
+
+def picked(where: WhereNode, alias: str | None, limit: int = MAX_ROWS) -> Iterator[tuple[Field[Any, Any], list[Any]]]:
+    """Yield columns of the base table that must equal one of some plain values, with the values."""
+    if where.negated or where.connector != "AND":
+        return
+    for child in where.children:
+        if isinstance(child, WhereNode):
+            yield from picked(child, alias, limit)
+        elif isinstance(getattr(child, "lhs", None), Col) and child.lhs.alias == alias:
+            values = _values(child)
+            if values is not None and len(values) <= limit and all(map(_is_plain, values)):
+                yield child.lhs.target, values
+
+
+def _values(lookup: Any) -> list[Any] | None:
+    if isinstance(lookup, Exact):
+        return [lookup.rhs]
+    if isinstance(lookup, In) and isinstance(lookup.rhs, Iterable) and not isinstance(lookup.rhs, (str, bytes, Query)):
+        return list(lookup.rhs)
+    if isinstance(lookup, IsNull) and lookup.rhs is True:
+        return [None]
+    return None
+
+
+def _is_plain(value: Any) -> bool:
+    return not isinstance(value, (BaseExpression, Query)) and not hasattr(value, "resolve_expression")
+
+
+def _refuse_what_changes_by_itself(query: Query) -> None:
+    for expression in _expressions(query):
+        if isinstance(expression, (RawSQL, ExtraWhere)):
+            raise Unreadable("it holds raw SQL; name its tags")
+        if isinstance(expression, (Now, Random)):
+            raise Unreadable(f"{type(expression).__name__}() answers differently each time")
+    if "?" in query.order_by:
+        raise Unreadable("random order differs each time")
+
+
+def _expressions(query: Query) -> Iterator[Any]:
+    """Yield every expression of a query; subqueries are queries of their own, compiled on their own."""
+    front: list[Any] = [*query.annotations.values(), *query.select, *query.order_by, query.where]
+    while front:
+        one = front.pop()
+        yield one
+        if isinstance(one, WhereNode):
+            front += one.children
+        elif hasattr(one, "get_source_expressions") and not isinstance(one, Subquery):
+            front += [inner for inner in one.get_source_expressions() if inner is not None]

@@ -1,0 +1,133 @@
+"""Keep the tags of what a transaction writes until it commits, then invalidate them, before any on_commit handler."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from typing import Any
+
+from django.db import IntegrityError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from cachekit.engine import invalidate
+
+_local = threading.local()
+
+
+def collect(using: str, tags: Iterable[str]) -> None:
+    """Note what has been written: invalidated at commit, or at once where every statement commits by itself."""
+    connection = connections[using]
+    if not connection.in_atomic_block and connection.get_autocommit():
+        invalidate(*tags, why="write", by=using)
+        return
+    pending = _pending(connection)
+    pending.update(dict.fromkeys(tags))
+    _dirty()[using] = pending
+    _also_on_commit(connection, using)
+
+
+def dirty_tags() -> Collection[str]:
+    """Return what the open transactions of this thread have written."""
+    dirty = getattr(_local, "dirty", None)
+    if not dirty:
+        return ()
+    return {tag for pending in dirty.values() for tag in pending}
+
+
+def settle(using: str) -> None:
+    """Invalidate what has been collected on a connection."""
+    tags = _pending(connections[using])
+    if tags:
+        told = tuple(tags)
+        drop(using)
+        invalidate(*told, why="write", by=using)
+
+
+def drop(using: str) -> None:
+    """Forget what has been collected: it was rolled back."""
+    _pending(connections[using]).clear()
+    _dirty().pop(using, None)
+
+
+def snapshot_hazard(connection: BaseDatabaseWrapper) -> str:
+    """Tell why reads of the open transaction may be older than a read point taken now, or nothing."""
+    if not connection.in_atomic_block and connection.get_autocommit():
+        return ""
+    level = str(getattr(connection, "isolation_level", "") or "").upper().replace("_", " ")
+    safe = {
+        "postgresql": level in ("", "2", "READ COMMITTED") or level.endswith("READ COMMITTED"),
+        "mysql": level == "READ COMMITTED",
+        "oracle": True,
+        "sqlite": _sees_the_latest(connection),
+    }
+    if safe.get(connection.vendor, False):
+        return ""
+    return f"a transaction on '{connection.alias}' reads a snapshot that may be older than what was committed since"
+
+
+def _sees_the_latest(connection: Any) -> bool:
+    """Tell whether an SQLite transaction holds the write lock from its start, or has its database to itself."""
+    return (connection.transaction_mode or "").upper() in ("IMMEDIATE", "EXCLUSIVE") or connection.is_in_memory_db()
+
+
+def watch(*, connection: Any, **_: object) -> None:
+    """Wrap a connection's ways out of a transaction; connected to `connection_created`, which fires at each reconnect."""
+    if getattr(connection, "_cachekit_watched", False):
+        return
+    connection._cachekit_watched = True  # noqa: SLF001 - our own mark
+    using = connection.alias
+    connection._commit = partial(_committed, using, connection._commit)  # noqa: SLF001 - decisions.md: the commit hook
+    connection._rollback = partial(_abandoned, using, connection._rollback)  # noqa: SLF001 - as above
+    connection.close = partial(_abandoned, using, connection.close)
+
+
+def _committed(using: str, commit: Callable[[], None]) -> None:
+    try:
+        commit()
+    except IntegrityError:
+        raise  # refused: nothing was written
+    except Exception:
+        settle(using)  # no answer: it may have been written all the same
+        raise
+    settle(using)
+
+
+def _abandoned(using: str, leave: Callable[[], None]) -> None:
+    try:
+        leave()
+    finally:
+        if not connections[using].in_atomic_block or connections[using].needs_rollback or leave.__name__ == "_rollback":
+            drop(using)
+
+
+def _pending(connection: BaseDatabaseWrapper) -> dict[str, None]:
+    pending: dict[str, None] = connection.__dict__.setdefault("_cachekit_pending", {})
+    return pending
+
+
+def _dirty() -> dict[str, dict[str, None]]:
+    if not hasattr(_local, "dirty"):
+        _local.dirty = {}
+    found: dict[str, dict[str, None]] = _local.dirty
+    return found
+
+
+def _also_on_commit(connection: Any, using: str) -> None:
+    """Settle on on_commit too: test cases never commit, but can run its handlers (captureOnCommitCallbacks)."""
+    if not connection.in_atomic_block:
+        return  # manual mode knows no on_commit
+    last = connection.run_on_commit[-1] if connection.run_on_commit else None
+    if last is None or last[1] is not _settlers[using] or last[0] != set(connection.savepoint_ids):
+        transaction.on_commit(_settlers[using], using=using)
+
+
+class _Settlers(dict[str, Callable[[], None]]):
+    """One handler a database, so that two can be told to be the same."""
+
+    def __missing__(self, using: str) -> Callable[[], None]:
+        self[using] = partial(settle, using)
+        return self[using]
+
+
+_settlers = _Settlers()

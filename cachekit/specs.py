@@ -1,0 +1,72 @@
+"""Turn what a door was told into a policy, with the project's settings where it was told nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, TypedDict
+
+from django.conf import settings
+from django.utils import timezone, translation
+
+from cachekit.conf import Conf, conf
+from cachekit.core.policy import Policy, Spec
+from cachekit.core.tags import dependency
+from cachekit.signing import pickles
+from cachekit.stores import store_for
+
+
+class Options(TypedDict, total=False):
+    """What every door takes; times in seconds. What is left out comes from the setting CACHEKIT."""
+
+    timeout: float | None
+    negative_timeout: float
+    jitter: float
+    grace: float
+    wait: float
+    tags: tuple[str, ...]
+    alias: str
+
+
+class Door:
+    """One use of a door: its name, its options, and the specs of what is kept behind it."""
+
+    def __init__(self, kind: str, name: str, options: Mapping[str, Any], codec: Any = pickles) -> None:
+        self._options = tuple(sorted((key, value) for key, value in options.items() if key != "alias"))
+        for tag in policy_of(Conf(), self._options).tags:  # what is wrong is said where it is written
+            dependency(tag)
+        self.kind = kind
+        self.name = name
+        self.tag = f"{kind}:{name}"
+        self.codec = codec
+        self._alias: str = options.get("alias", "")
+
+    @property
+    def alias(self) -> str:
+        """Return the alias of CACHES that it uses."""
+        return self._alias or conf().ALIAS
+
+    def spec(self, *parts: str, own_tags: tuple[str, ...] = ()) -> Spec:
+        """Return where the entry of these key parts is kept, and how."""
+        alias = self.alias
+        policy = policy_of(conf(), self._options)
+        key = store_for(alias).key(self.kind, self.name, *parts)
+        return Spec(alias, key, self.kind, self.name, policy, self.codec, (self.tag, *own_tags))
+
+
+@lru_cache(maxsize=1024)
+def policy_of(given: Conf, options: tuple[tuple[str, Any], ...]) -> Policy:
+    """Return the policy for these options. Raises ValueError or TypeError for what cannot be meant."""
+    defaults = {
+        "timeout": given.TIMEOUT,
+        "negative_timeout": given.NEGATIVE_TIMEOUT,
+        "jitter": given.JITTER,
+        "wait": given.LEASE_WAIT,
+    }
+    return Policy(**{**defaults, **dict(options)})
+
+
+def surroundings() -> tuple[str, str]:
+    """Return what changes rendered text without being an argument: language and time zone."""
+    language = translation.get_language() or "" if settings.USE_I18N else ""
+    return language, timezone.get_current_timezone_name() if settings.USE_TZ else ""

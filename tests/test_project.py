@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cachekit import __version__
 from cachekit.conf import NAMES
 
 ROOT = Path(__file__).parent.parent
@@ -61,6 +62,11 @@ def width(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return len([one for one in names if one.arg not in {"self", "cls"}])
 
 
+def another_signature(path: Path, function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Say whether a comment on its first line says that the arguments are not ours to choose."""
+    return "'s signature" in path.read_text().splitlines()[function.lineno - 1]
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The names in a wheel that is built from a copy, so that nothing left in the tree gets into it."""
@@ -100,12 +106,12 @@ def test_requirements_name_extras_and_no_versions() -> None:
     assert lines == ["-e .[demo,test]"]
 
 
-def test_the_version_stands_in_pyproject_only() -> None:
-    version = PROJECT["version"]
-    written = [path.name for path in sources("cachekit", "demo_site") if f'"{version}"' in path.read_text()]
+def test_the_version_stands_in_the_package_only() -> None:
+    written = [path for path in sources("cachekit", "demo_site") if f'"{__version__}"' in path.read_text()]
 
-    assert written == []
-    assert f"## {version}" in read("CHANGELOG.md")
+    assert written == [PACKAGE / "__init__.py"]
+    assert "version" in PROJECT["dynamic"]
+    assert re.search(rf"^## \[?{re.escape(__version__)}\b", read("CHANGELOG.md"), re.MULTILINE)
 
 
 def test_the_readme_names_the_two_commands() -> None:
@@ -188,7 +194,8 @@ def test_no_function_is_too_long_or_too_wide() -> None:
         f"{path.relative_to(ROOT)}:{function.lineno} {function.name}"
         for path in sources("cachekit", "demo_site")
         for function in functions(path)
-        if (function.end_lineno or 0) - function.lineno >= 60 or width(function) > 7
+        if (function.end_lineno or 0) - function.lineno >= 60
+        or (width(function) > 7 and not another_signature(path, function))
     ]
 
     assert tail == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
@@ -78,8 +77,6 @@ def _isolation(environment: Environment) -> Iterator[None]:
 
 
 def _forget() -> None:
-    if find_spec("cachekit.testing") is None:
-        return
     from cachekit import testing
 
     testing.reset()

@@ -35,15 +35,10 @@ def check_settings(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list
             kind = hints[name].__name__
             message = f"CACHEKIT[{name!r}] must be of type {kind}, not {type(value).__name__}: {value!r}"
             found.append(Error(message, hint=f"The default is {_default(name)!r}.", id="cachekit.E002"))
-        elif kind_is_number(hints[name]) and value < 0:
+        elif isinstance(value, (int, float)) and value < 0:
             message = f"CACHEKIT[{name!r}] must be 0 or more, not {value!r}"
             found.append(Error(message, hint=f"The default is {_default(name)!r}.", id="cachekit.E002"))
     return found
-
-
-def kind_is_number(kind: Any) -> bool:
-    """Tell whether a setting is a number."""
-    return kind in (int, float)
 
 
 def _unknown(name: Any) -> CheckMessage:

@@ -115,13 +115,12 @@ def _judged(spec: Spec, store: Store, found: Found | None) -> Answer | Visit | N
     """Apply the law: an answer if it is fresh, else the errand to renew it; None computes in private."""
     now, verdict, dirty = store.now(), Verdict.MISSING, computing.dirty_tags()
     if found is not None and found.header is not None:
+        header = found.header
         verdict = judge(found, now, 1 - random.random() if spec.policy.beta else 1.0)  # noqa: S311 - no secret
         if _mode.get() == "refresh" and verdict is not Verdict.STALE:
             verdict, found = Verdict.MISSING, found._replace(header=None)
-        elif verdict is Verdict.FRESH and not (dirty and touches(found.header.tags, dirty)):
-            answer = _decoded(
-                spec, Answer(verdict, found.header, max(found.header.read_point, found.last), found.payload)
-            )
+        elif verdict is Verdict.FRESH and not (dirty and touches(header.tags, dirty)):
+            answer = _decoded(spec, Answer(verdict, header, max(header.read_point, found.last), found.payload))
             if answer is not None:
                 _count(spec, "hit")
                 return answer

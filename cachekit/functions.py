@@ -14,17 +14,17 @@ from cachekit.exceptions import UncacheableValue
 from cachekit.specs import Door, Options
 
 P = ParamSpec("P")
-R = TypeVar("R", covariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Cached(Protocol[P, R]):
+class Cached(Protocol[P, R_co]):
     """A cached function: called like the original, with some more to ask of it."""
 
     __wrapped__: Callable[P, Any]
     tag: str
     """Invalidating this tag forgets every call."""
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Return the value kept for these arguments, computed if there is none that is fresh."""
 
     def key_for(self, *args: P.args, **kwargs: P.kwargs) -> str:
@@ -33,18 +33,18 @@ class Cached(Protocol[P, R]):
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forget this call, whoever computes it just now."""
 
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Compute and store, whatever is kept."""
 
 
 @overload
-def cached(function: Callable[P, R], /) -> Cached[P, R]: ...
+def cached(function: Callable[P, R_co], /) -> Cached[P, R_co]: ...
 
 
 @overload
 def cached(
     timeout: float | None = ..., /, *, key: Callable[..., Any] | None = ..., name: str = ..., **options: Unpack[Options]
-) -> Callable[[Callable[P, R]], Cached[P, R]]: ...
+) -> Callable[[Callable[P, R_co]], Cached[P, R_co]]: ...
 
 
 def cached(first: Any = ..., /, *, key: Callable[..., Any] | None = None, name: str = "", **options: Any) -> Any:

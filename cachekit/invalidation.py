@@ -23,8 +23,13 @@ def invalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bo
     this process reads nothing from it. `why` and `by` are told to the dashboard; `alias` names one cache only.
     Raises InvalidTag.
     """
+    return invalidate_tags(targets_of(things), why=why, by=by, alias=alias)
+
+
+def invalidate_tags(told: Iterable[str], *, why: str = "", by: str = "", alias: str = "") -> bool:
+    """Like `invalidate`, for exactly these tags."""
     done = True
-    for one, step in _steps(things, why, by, alias):
+    for one, step in _steps(told, why, by, alias):
         try:
             store_for(one).do(step)
         except StoreUnavailable:
@@ -37,7 +42,7 @@ def invalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bo
 async def ainvalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bool:
     """Like `invalidate`; querysets must be named by their model or their instances."""
     done = True
-    for one, step in _steps(things, why, by, alias):
+    for one, step in _steps(targets_of(things), why, by, alias):
         try:
             await store_for(one).ado(step)
         except StoreUnavailable:
@@ -72,8 +77,8 @@ def forget() -> None:
         _undelivered.clear()
 
 
-def _steps(things: Iterable[Any], why: str, by: str, alias: str) -> list[tuple[str, Invalidate]]:
-    told = targets_of(things)
+def _steps(tags: Iterable[str], why: str, by: str, alias: str) -> list[tuple[str, Invalidate]]:
+    told = tuple(tags)
     return [(one, Invalidate(told, why, by)) for one in ([alias] if alias else aliases())] if told else []
 
 

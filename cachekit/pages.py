@@ -48,7 +48,7 @@ class PageCodec:
 
 
 def cached_view(
-    timeout: float | None = ...,  # type: ignore[assignment]
+    timeout: Any = ...,
     /,
     *,
     vary: Sequence[Vary] = (),
@@ -118,7 +118,7 @@ def _spec(door: Door, request: HttpRequest, vary: tuple[Vary, ...]) -> Spec:
 def _rendered(response: HttpResponseBase) -> HttpResponseBase:
     """Render a TemplateResponse now, while its reads are captured."""
     render = getattr(response, "render", None)
-    return render() if callable(render) else response
+    return cast("HttpResponseBase", render()) if callable(render) else response
 
 
 def _checked(
@@ -135,13 +135,15 @@ def _checked(
 
 def _sent(answer: Answer) -> HttpResponseBase:
     response: HttpResponseBase = answer.value
-    if answer.born_stale:  # it may be older than what this very visitor has just seen elsewhere: nobody else may keep it
+    if (
+        answer.born_stale
+    ):  # it may be older than what this very visitor has just seen elsewhere: nobody else may keep it
         patch_cache_control(response, no_store=True)
     return _marked(response, "MISS" if answer.computed else "HIT", "")
 
 
-def _marked(response: Any, result: str, reason: str) -> Any:
-    if conf().DEBUG_HEADER and isinstance(response, HttpResponseBase):
+def _marked(response: HttpResponseBase, result: str, reason: str) -> HttpResponseBase:
+    if conf().DEBUG_HEADER:
         response.headers["X-Cachekit"] = f"{result}; reason={reason}" if reason else result
     return response
 

@@ -34,8 +34,9 @@ class Policy:
             raise ValueError(f"timeout is a number of seconds, 0 or more, or None for no limit; not {self.timeout!r}")
         if not 0 <= self.jitter < 1:
             raise ValueError(f"jitter is a share of the timeout, from 0 to below 1; not {self.jitter!r}")
-        if isinstance(self.tags, str):
-            raise TypeError(f"tags is a tuple of strings; write tags=({self.tags!r},)")
+        tags: object = self.tags
+        if isinstance(tags, str):
+            raise TypeError(f"tags is a tuple of strings; write tags=({tags!r},)")
 
     def lifetime(self, value: Any, dice: float) -> float:
         """Return the seconds a value lives, `math.inf` without a limit; `dice` in [0, 1) spreads expiry."""

@@ -43,7 +43,7 @@ class Tag(NamedTuple):
 
     text: str
     kind: str
-    """`table`, `row`, `slice`, `free`, `named`, `member`, or `whole` for what can be invalidated but not depended on."""
+    """`table`, `row`, `slice`, `free`, `named`, `member`; `whole` can be invalidated but not depended on."""
     family: str
     digest: bytes
 
@@ -167,7 +167,14 @@ def layout(blob: bytes) -> Layout:
 
 def readable(blob: bytes) -> list[str]:
     """Return encoded dependencies for people to read; rows and slices are digests, so they are counted."""
-    names = {"t": "{}", "n": "{}", "r": "{} ({} rows)", "s": "{} ({} slices)", "m": "{} ({} calls)", "f": "{1} free tags"}
+    names = {
+        "t": "{}",
+        "n": "{}",
+        "r": "{} ({} rows)",
+        "s": "{} ({} slices)",
+        "m": "{} ({} calls)",
+        "f": "{1} free tags",
+    }
     return [names[kind].format(family, len(digests)) for kind, family, digests in _decoded(blob)]
 
 

@@ -64,7 +64,7 @@ def _reading(get_from_clause: Callable[..., Any]) -> Callable[..., Any]:
 
 def _capture(compiler: SQLCompiler, capture: Capture) -> None:
     try:
-        capture.depend(*tags_of(compiler.query, compiler.using))
+        capture.depend(*tags_of(compiler.query, compiler.connection.alias))
     except Unreadable as reason:
         if not capture.names_tags:
             capture.spoil(str(reason))
@@ -76,7 +76,8 @@ def _inserting(execute: Callable[..., Any]) -> Callable[..., Any]:
         rows = _known(lambda: execute(self, returning_fields, **kwargs))
         rows = rows if rows is None else list(rows)
         names = [field.attname for field in returning_fields or ()]
-        transactions.collect(self.using, writing.inserted(self.query, self.using, names, rows or ()))
+        using = self.connection.alias
+        transactions.collect(using, writing.inserted(self.query, using, names, rows or ()))
         return rows
 
     return execute_sql
@@ -91,11 +92,11 @@ def _write(compiler: SQLUpdateCompiler | SQLDeleteCompiler, execute: Callable[[]
     with _one_transaction(compiler):
         token = current.set(None)  # what a write looks up is no dependency of anything
         try:
-            tags = writing.changed(compiler.query, compiler.using, new)
+            tags = writing.changed(compiler.query, compiler.connection.alias, new)
         finally:
             current.reset(token)
         found = _known(execute)
-        transactions.collect(compiler.using, tags)
+        transactions.collect(compiler.connection.alias, tags)
         return found
 
 
@@ -103,7 +104,7 @@ def _one_transaction(compiler: SQLCompiler) -> AbstractContextManager[Any]:
     """Open a transaction where old index values are read before an autocommit write: nobody may write in between."""
     model = compiler.query.get_meta().model
     if registry.indexes_of(model) and not compiler.connection.in_atomic_block and compiler.connection.get_autocommit():
-        return transaction.atomic(using=compiler.using)
+        return transaction.atomic(using=compiler.connection.alias)
     return nullcontext()
 
 
@@ -121,7 +122,7 @@ def _watch_cursors(*, connection: Any, **_: object) -> None:
         connection.execute_wrappers.append(_raw)
 
 
-def _raw(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:  # noqa: FBT001 - Django's signature
+def _raw(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
     """Keep what raw SQL reads from being stored, unless its door names its tags."""
     capture = current.get()
     if capture is not None and not _compiling.get() and not str(sql).lstrip().upper().startswith(HOUSEKEEPING):

@@ -21,18 +21,18 @@ RELEASE = ".".join(map(str, django.VERSION[:3]))
 """Part of every key: pickled instances of another Django release warn when they are read."""
 
 
-def cached_query(queryset: QuerySet[M, Any], timeout: float | None = ..., **options: Unpack[Options]) -> list[Any]:  # type: ignore[assignment]
+def cached_query(queryset: QuerySet[M, Any], *args: float | None, **options: Unpack[Options]) -> list[Any]:
     """Return a queryset's results as a list, from the cache while nothing they depend on has been written.
 
     Instances, dicts (`values()`) and tuples (`values_list()`) alike, prefetched relations included. A queryset with
     `select_for_update()` always asks the database. `timeout` in seconds, None for no limit.
     """
-    if timeout is not ...:
-        options["timeout"] = timeout
+    if args:
+        (options["timeout"],) = args
     spec = _spec(queryset, _door(queryset, options), "rows")
     if spec is None:
         return list(queryset)
-    return cast("list[Any]", engine.get_or_set(spec, lambda: list(queryset._chain())))  # type: ignore[attr-defined]  # noqa: SLF001 - QuerySet's way to copy itself
+    return cast("list[Any]", engine.get_or_set(spec, lambda: list(cast("Any", queryset)._chain())))
 
 
 class CachedQuerySet(QuerySet[M]):
@@ -40,17 +40,17 @@ class CachedQuerySet(QuerySet[M]):
 
     _cachekit_options: Options | None = None
 
-    def cached(self, timeout: float | None = ..., **options: Unpack[Options]) -> CachedQuerySet[M]:  # type: ignore[assignment]
+    def cached(self, *args: float | None, **options: Unpack[Options]) -> CachedQuerySet[M]:
         """Return a copy that answers from the cache: rows, `get`, `first`, `count`, `exists`, `aggregate`."""
-        if timeout is not ...:
-            options["timeout"] = timeout
-        clone = self._chain()  # type: ignore[attr-defined]
-        clone._cachekit_options = options  # noqa: SLF001 - of the same class
+        if args:
+            (options["timeout"],) = args
+        clone = self._chain()
+        clone._cachekit_options = options
         return cast("CachedQuerySet[M]", clone)
 
     def _clone(self) -> CachedQuerySet[M]:
         clone = super()._clone()  # type: ignore[misc]
-        clone._cachekit_options = self._cachekit_options  # noqa: SLF001 - of the same class
+        clone._cachekit_options = self._cachekit_options
         return cast("CachedQuerySet[M]", clone)
 
     def _fetch_all(self) -> None:
@@ -79,7 +79,10 @@ class CachedQuerySet(QuerySet[M]):
             return super().aggregate(*args, **kwargs)
         named = {one.default_alias: one for one in args} | kwargs
         what = ["aggregate", *(f"{name}={value!r}" for name, value in sorted(named.items()))]
-        return cast("dict[str, Any]", self._answer("|".join(what), lambda: super(CachedQuerySet, self).aggregate(*args, **kwargs)))
+        return cast(
+            "dict[str, Any]",
+            self._answer("|".join(what), lambda: super(CachedQuerySet, self).aggregate(*args, **kwargs)),
+        )
 
     def _answer(self, what: str, produce: Any) -> Any:
         spec = _spec(self, _door(self, self._cachekit_options or {}), what)
@@ -104,13 +107,13 @@ def _spec(queryset: QuerySet[Any, Any], door: Door, what: str) -> Spec | None:
         return None
 
 
-def _identity(queryset: QuerySet[Any, Any]) -> Iterable[Any]:
+def _identity(queryset: Any) -> Iterable[Any]:
     """Yield all that tells one queryset's results from another's."""
     sql, params = queryset.query.get_compiler(queryset.db).as_sql()
-    iterable = queryset._iterable_class  # type: ignore[attr-defined]  # noqa: SLF001 - decides the shape of a row
-    yield from (queryset.db, queryset.model._meta.label_lower, sql, iterable.__qualname__, queryset._fields)  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+    iterable = queryset._iterable_class
+    yield from (queryset.db, queryset.model._meta.label_lower, sql, iterable.__qualname__, queryset._fields)
     yield tuple(map(_parameter, params))
-    for lookup in queryset._prefetch_related_lookups:  # type: ignore[attr-defined]  # noqa: SLF001 - prefetches are results too
+    for lookup in queryset._prefetch_related_lookups:
         if not isinstance(lookup, Prefetch):
             yield lookup
             continue
@@ -125,17 +128,17 @@ def _parameter(value: Any) -> Any:
     return inner if inner is value else (type(value).__name__, repr(inner))
 
 
-def _plain(queryset: CachedQuerySet[Any]) -> CachedQuerySet[Any]:
-    plain = queryset._chain()  # type: ignore[attr-defined]
-    plain._cachekit_options = None  # noqa: SLF001 - of the same class
-    plain._known_related_objects = {}  # noqa: SLF001 - whose relation was followed is no part of the results
+def _plain(queryset: Any) -> CachedQuerySet[Any]:
+    plain = queryset._chain()
+    plain._cachekit_options = None
+    plain._known_related_objects = {}
     return cast("CachedQuerySet[Any]", plain)
 
 
 def _relate(queryset: Any) -> None:
     """Point rows back to the objects through which they were asked for, as Django does for rows it fetched."""
-    for field, known in queryset._known_related_objects.items():  # noqa: SLF001 - of the same class
-        for one in queryset._result_cache:  # noqa: SLF001 - of the same class
+    for field, known in queryset._known_related_objects.items():
+        for one in queryset._result_cache:
             if isinstance(one, Model) and not field.is_cached(one):
                 related = known.get(getattr(one, field.attname, None))
                 if related is not None:

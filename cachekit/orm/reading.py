@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import Field, Model
 from django.db.models.expressions import BaseExpression, Col, RawSQL, Subquery
@@ -54,7 +54,7 @@ def picked(where: WhereNode, alias: str | None, limit: int = MAX_ROWS) -> Iterat
     """Yield columns of the base table that must equal one of some plain values, with the values."""
     if where.negated or where.connector != "AND":
         return
-    for child in where.children:
+    for child in cast("list[Any]", where.children):
         if isinstance(child, WhereNode):
             yield from picked(child, alias, limit)
         elif isinstance(getattr(child, "lhs", None), Col) and child.lhs.alias == alias:

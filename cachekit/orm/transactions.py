@@ -10,7 +10,7 @@ from typing import Any
 from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cachekit.engine import invalidate
+from cachekit.invalidation import invalidate_tags
 
 _local = threading.local()
 
@@ -19,7 +19,7 @@ def collect(using: str, tags: Iterable[str]) -> None:
     """Note what has been written: invalidated at commit, or at once where every statement commits by itself."""
     connection = connections[using]
     if not connection.in_atomic_block and connection.get_autocommit():
-        invalidate(*tags, why="write", by=using)
+        invalidate_tags(tags, why="write", by=using)
         return
     pending = _pending(connection)
     pending.update(dict.fromkeys(tags))
@@ -41,7 +41,7 @@ def settle(using: str) -> None:
     if tags:
         told = tuple(tags)
         drop(using)
-        invalidate(*told, why="write", by=using)
+        invalidate_tags(told, why="write", by=using)
 
 
 def drop(using: str) -> None:
@@ -72,7 +72,7 @@ def _sees_the_latest(connection: Any) -> bool:
 
 
 def watch(*, connection: Any, **_: object) -> None:
-    """Wrap a connection's ways out of a transaction; connected to `connection_created`, which fires at each reconnect."""
+    """Wrap a connection's ways out of a transaction; `connection_created` calls this at each reconnect."""
     if getattr(connection, "_cachekit_watched", False):
         return
     connection._cachekit_watched = True  # noqa: SLF001 - our own mark

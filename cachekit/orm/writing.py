@@ -22,17 +22,21 @@ def inserted(query: InsertQuery, using: str, returned: Sequence[str], rows: Iter
     """Return the tags of inserted objects; `rows` hold the values of the fields `returned` by the database."""
     model, objects = query.get_meta().model, query.objs
     family = registry.family_of(model, using)
-    if len(objects) > MAX_ROWS or query.on_conflict == OnConflict.UPDATE:
+    if len(objects) > MAX_ROWS or getattr(query, "on_conflict", None) == OnConflict.UPDATE:
         return set(registry.whole(family))
     pk = model._meta.pk
     found = {family}
     found.update(registry.row(family, pk, value) for value in _keys(pk, objects, returned, rows))
     for one in objects:
-        found.update(registry.slice_of(family, field, getattr(one, field.attname)) for field in registry.indexes_of(model))
+        found.update(
+            registry.slice_of(family, field, getattr(one, field.attname)) for field in registry.indexes_of(model)
+        )
     return found
 
 
-def _keys(pk: Field[Any, Any], objects: Sequence[Model], returned: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Any]:
+def _keys(
+    pk: Field[Any, Any], objects: Sequence[Model], returned: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> list[Any]:
     """Return the objects' primary keys; UNKNOWN, which stands for every row, where the database did not tell."""
     given = [getattr(one, pk.attname) for one in objects]
     if None in given and pk.attname in returned:

@@ -51,7 +51,7 @@ def pool_defaults() -> dict[str, Any]:
     }
 
 
-class ConnectionFactory(_ConnectionFactory):
+class ConnectionFactory(_ConnectionFactory):  # type: ignore[misc]  # django-redis has no types
     """django-redis's factory, with pools told apart by URL *and* options (its own takes the URL alone)."""
 
     _own_pools: dict[str, ConnectionPool] = {}  # noqa: RUF012 - one per process, as in the parent

@@ -11,11 +11,12 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from redis.asyncio.connection import AbstractConnection as AsyncConnection
-from redis.connection import AbstractConnection, ConnectionPool
+from redis.connection import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError, ResponseError, TimeoutError as RedisTimeoutError
 
 Packable = bytes | str | int | float
+Connection = Any
+"""A connection of redis-py, whose methods carry no types."""
 
 
 def pack(*parts: Packable) -> bytes:
@@ -36,7 +37,7 @@ class Wire:
 
     def __init__(self, pool: ConnectionPool) -> None:
         self.pool = pool
-        self._free: deque[AbstractConnection] = deque()
+        self._free: deque[Connection] = deque()
         self._pid = os.getpid()
 
     def exchange(self, payload: bytes, replies: int, *, timeout: float | None = None) -> list[Any]:
@@ -63,7 +64,7 @@ class Wire:
             connection.disconnect()
             self.pool.release(connection)
 
-    def _talk(self, connection: AbstractConnection, payload: bytes, replies: int, timeout: float | None) -> list[Any]:
+    def _talk(self, connection: Connection, payload: bytes, replies: int, timeout: float | None) -> list[Any]:
         extra = {} if timeout is None else {"timeout": timeout}
         read = connection.read_response
         try:
@@ -85,9 +86,9 @@ class Wire:
 class AsyncWire:
     """Like `Wire`, with the connections of each event loop closed when the loop shuts down."""
 
-    def __init__(self, make: Callable[[], AsyncConnection]) -> None:
+    def __init__(self, make: Callable[[], Connection]) -> None:
         self._make = make
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, deque[AsyncConnection]] = WeakKeyDictionary()
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, deque[Connection]] = WeakKeyDictionary()
         self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = WeakKeyDictionary()
 
     async def exchange(self, payload: bytes, replies: int, *, timeout: float | None = None) -> list[Any]:  # noqa: ASYNC109 - a socket's, not a task's
@@ -103,7 +104,7 @@ class AsyncWire:
             await _close(free)
         return await self._talk(self._make(), free, payload, replies, timeout)
 
-    async def _idle(self) -> deque[AsyncConnection]:
+    async def _idle(self) -> deque[Connection]:
         loop = asyncio.get_running_loop()
         try:
             return self._loops[loop]
@@ -116,8 +117,8 @@ class AsyncWire:
 
     async def _talk(
         self,
-        connection: AsyncConnection,
-        free: deque[AsyncConnection],
+        connection: Connection,
+        free: deque[Connection],
         payload: bytes,
         replies: int,
         timeout: float | None,  # noqa: ASYNC109 - a socket's, not a task's
@@ -138,7 +139,7 @@ class AsyncWire:
         return answers
 
 
-async def _read(connection: AsyncConnection, timeout: float | None) -> Any:  # noqa: ASYNC109 - a socket's, not a task's
+async def _read(connection: Connection, timeout: float | None) -> Any:  # noqa: ASYNC109 - a socket's, not a task's
     if timeout is None:
         return await connection.read_response(disable_decoding=True)
     try:
@@ -149,14 +150,14 @@ async def _read(connection: AsyncConnection, timeout: float | None) -> Any:  # n
         raise RedisTimeoutError(f"No reply within {timeout} s") from error
 
 
-async def _keeper(free: deque[AsyncConnection]) -> AsyncGenerator[None, None]:
+async def _keeper(free: deque[Connection]) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
         await _close(free)
 
 
-async def _close(free: deque[AsyncConnection]) -> None:
+async def _close(free: deque[Connection]) -> None:
     while free:
         await free.pop().disconnect(nowait=True)
 

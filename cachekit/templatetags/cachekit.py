@@ -37,7 +37,8 @@ class CachedNode(Node):
         door = self._door(context)
         values = [one.resolve(context) for one in self.vary]
         spec = door.spec(keys.fingerprint(surroundings(), context.autoescape, *values))
-        return mark_safe(engine.get_or_set(spec, lambda: self._produced(context)))  # noqa: S308 - rendered by a template
+        text: str = engine.get_or_set(spec, lambda: self._produced(context))
+        return mark_safe(text)  # noqa: S308 - rendered by a template
 
     def _produced(self, context: Context) -> str:
         request = context.get("request")
@@ -51,7 +52,9 @@ class CachedNode(Node):
                 capture.refuse("it holds a CSRF token")
             if self.personal:
                 names = ", ".join(sorted(self.personal))
-                capture.refuse(f"it shows {names}, which differs from visitor to visitor: name it after the fragment's name")
+                capture.refuse(
+                    f"it shows {names}, which differs from visitor to visitor: name it after the fragment's name"
+                )
         if before is not None:
             meta[flag] = before
         return text
@@ -118,6 +121,6 @@ def cached(parser: Parser, token: Token) -> CachedNode:
             arguments.append(parser.compile_filter(bit))
     if len(arguments) < 2:
         raise template.TemplateSyntaxError(
-            '\'cached\' takes a timeout and a name, then what it varies on: {% cached 600 "sidebar" user.pk %}'
+            "'cached' takes a timeout and a name, then what it varies on: {% cached 600 \"sidebar\" user.pk %}"
         )
     return CachedNode(nodelist, tuple(arguments), options)

@@ -47,6 +47,7 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
             self._ignore_exceptions = ignores_by_default()
         self._validates = type(self).validate_key is not BaseCache.validate_key
         self._alias: str | None = None
+        self._line: Line | None = None
 
     @property
     def alias(self) -> str:
@@ -63,7 +64,10 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
     @property
     def line(self) -> Line:
         """The way to the server, shared by all threads of this process."""
-        return line_for(self)
+        line = self._line
+        if line is None or line.primary is not store_of(self):
+            self._line = line = line_for(self)
+        return line
 
     def get_backend_timeout(self, timeout: Any = DEFAULT_TIMEOUT) -> Any:
         """Return a timeout in seconds, at least 0, or None for ever."""

@@ -48,7 +48,7 @@ class Calls:
     def get(self, name: str) -> Plan[Any]:
         """Return the value, MISSING, or Undecodable where something unreadable stands."""
         (data,) = yield from self.generation.fetched((name,))
-        return self._value(data)
+        return self.value(data)
 
     def set(self, name: str, value: Any, timeout: int | None, *, nx: bool = False, xx: bool = False) -> Plan[bool]:
         """Store the value and say whether it was; a timeout that is over at once removes what stands there."""
@@ -128,7 +128,7 @@ class Calls:
         if not names:
             return {}
         found = yield from self.generation.fetched(list(names))
-        return {key: self._value(data) for key, data in zip(names.values(), found, strict=True)}
+        return {key: self.value(data) for key, data in zip(names.values(), found, strict=True)}
 
     def set_many(self, values: Mapping[str, Any], timeout: int | None) -> Plan[list[str]]:
         """Store the values in one round trip; return the names of those that the server refused."""
@@ -209,7 +209,8 @@ class Calls:
         yield from self.generation.swept(budget)
         return True
 
-    def _value(self, data: bytes | None) -> Any:
+    def value(self, data: bytes | None) -> Any:
+        """Return the value of what was stored, MISSING, or Undecodable where it is unreadable."""
         if data is None:
             return MISSING
         try:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 
-KNOWN = (
-    ("views.decorators.cache.", "cache_page"),
-    ("django.contrib.sessions", "sessions"),
-    ("template.cache.", "{% cache %}"),
-)
-_word = re.compile(r"[A-Za-z_-]{1,40}").match
+KNOWN = {
+    "views.decorators.cache.": "cache_page",
+    "django.contrib.sessions": "sessions",
+    "template.cache.": "{% cache %}",
+}
+_start = re.compile("|".join((*map(re.escape, KNOWN), "[A-Za-z_-]{1,40}"))).match
 
 
 def family(key: str) -> str:
     """Return the part of Django that made a key, else its first word."""
-    for start, name in KNOWN:
-        if key.startswith(start):
-            return name
-    word = _word(key)
-    return word.group() if word else "other"
+    start = _start(key)
+    if start is None:
+        return "other"
+    return KNOWN.get(start.group(), start.group())

@@ -48,6 +48,7 @@ class Generation:
         self.family = f"ck{urlsafe_b64encode(blake2b(key.encode(), digest_size=6).digest()).decode()}"
         self._known: Mark | None = None
         self._question = pack("GET", key)
+        self._last_part = pack(key).partition(b"\r\n")[2]
 
     def known(self) -> Plan[Mark]:
         """Return the generation this process knows, which may have moved."""
@@ -62,6 +63,17 @@ class Generation:
             found = new.raw
         self._known = Mark(found.decode(), found)
         return self._known
+
+    def guess(self, name: str) -> tuple[bytes, bytes]:
+        """Return the MGET of one name and the generation, and what the latter must be; empty where none is known yet.
+
+        This is the way of a hit: where the answer proves it, no plan is needed.
+        """
+        known = self._known
+        if known is None:
+            return b"", b""
+        key = (known.text + name).encode("utf-8", "surrogatepass")
+        return b"*3\r\n$4\r\nMGET\r\n$%d\r\n%b\r\n%b" % (len(key), key, self._last_part), known.raw
 
     def fetched(self, names: Sequence[str]) -> Plan[list[bytes | None]]:
         """Return what stands under these names, and the proof that no clear came before it, by one MGET."""

@@ -14,11 +14,13 @@ from typing import Any
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django_redis.util import CacheKey
+from redis.exceptions import ResponseError
 
 from cachekit.backends.calling import AWAY
 from cachekit.backends.calls import MISSING
 from cachekit.backends.directory import made_store
 from cachekit.backends.extras import Extras
+from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import ainvalidate, invalidate
 from cachekit.stores.redis import RedisStore
 
@@ -37,11 +39,21 @@ class RedisCache(Extras):
         """Return the value under `key`, or `default`."""
         if client is not None:
             return self._by_client("get", default, key, default, version, client)
-        return self._looked_up(key, self._run(self.line.calls.get(self.named(key, version)), AWAY), default)
+        name, line = self.named(key, version), self.line
+        try:
+            found = line.calls.value(line.fetch(name))
+        except (StoreUnavailable, ResponseError) as error:
+            found = self.answered(error, AWAY)
+        return self._looked_up(key, found, default)
 
     async def aget(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         """Like `get`."""
-        return self._looked_up(key, await self._arun(self.line.calls.get(self.named(key, version)), AWAY), default)
+        name, line = self.named(key, version), self.line
+        try:
+            found = line.calls.value(await line.afetch(name))
+        except (StoreUnavailable, ResponseError) as error:
+            found = self.answered(error, AWAY)
+        return self._looked_up(key, found, default)
 
     def set(  # noqa: PLR0917 - django-redis's signature
         self,

@@ -55,7 +55,10 @@ class SignedPickle:
     def loads(self, payload: bytes) -> Any:
         """Decode. Raises Undecodable for another's signature and for classes that are no longer there."""
         signature, body = payload[:SIGNATURE_SIZE], payload[SIGNATURE_SIZE:]
-        if not any(hmac.compare_digest(signature, sign(body, key)) for key in self._keys()):
+        first, *fallbacks = self._keys()
+        if not hmac.compare_digest(signature, sign(body, first)) and not any(
+            hmac.compare_digest(signature, sign(body, key)) for key in fallbacks
+        ):
             raise Undecodable("A stored value is not signed with SECRET_KEY or one of SECRET_KEY_FALLBACKS.")
         try:
             return pickle.loads(body)

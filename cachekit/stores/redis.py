@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
@@ -43,6 +42,26 @@ REFUSALS = (
 """Error replies of a server that answers but cannot be used: as good as away."""
 
 
+class Guard:
+    """What `RedisStore.guard` returns; a class, since `contextlib.contextmanager` costs a hit 2 µs more."""
+
+    def __init__(self, alias: str, breaker: Breaker) -> None:
+        self._alias = alias
+        self._breaker = breaker
+
+    def __enter__(self) -> None:
+        self._breaker.check()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self._breaker.succeeded()
+        elif isinstance(error, ResponseError) and not str(error).startswith(REFUSALS):
+            return
+        elif isinstance(error, RedisError | OSError):
+            self._breaker.failed(error)
+            raise StoreUnavailable(f"The cache server of alias '{self._alias}' is away: {error}") from error
+
+
 class RedisStore:
     """Entries and ledger on one server. Its connections are django-redis's; commands go past redis-py's machinery."""
 
@@ -52,6 +71,7 @@ class RedisStore:
         self.client = client
         self.ledger = Ledger(prefix)
         self.breaker = Breaker(self._tell, failures=conf().BREAKER_FAILURES, pause=conf().BREAKER_PAUSE)
+        self._guard = Guard(alias, self.breaker)
         self._offset = 0
         self._talks = {
             steps.Load: self.ledger.load,
@@ -108,18 +128,9 @@ class RedisStore:
         """Return the name of something beside the ledger, on its cluster slot."""
         return f"{{{self.prefix}}}:{name}"
 
-    @contextmanager
-    def guard(self) -> Iterator[None]:
+    def guard(self) -> AbstractContextManager[None]:
         """Turn redis-py's errors into StoreUnavailable, but for error replies that are the caller's own doing."""
-        self.breaker.check()
-        try:
-            yield
-        except (RedisError, OSError) as error:
-            if isinstance(error, ResponseError) and not str(error).startswith(REFUSALS):
-                raise
-            self.breaker.failed(error)
-            raise StoreUnavailable(f"The cache server of alias '{self.alias}' is away: {error}") from error
-        self.breaker.succeeded()
+        return self._guard
 
     def reset(self) -> None:
         """Close idle connections, forget the breaker's state and which tags were seen."""

@@ -21,11 +21,13 @@ class Outcome(NamedTuple):
     started: float
     """When it began, by this process's monotonic clock."""
     header: Header | None = None
-    """None: the value cannot be shared."""
+    """None: there is no value to share."""
     payload: bytes = b""
     proven: bool = False
     """Whether the store called it fresh, after every waiter had arrived."""
     error: Exception | None = None
+    refused: bool = False
+    """Whether the value is its reader's own, and so will the next be."""
 
     def serves(self, epoch: bytes, arrival: int, arrived: float) -> bool:
         """Tell whether one who arrived at ledger time `arrival` (monotonic: `arrived`) may take it."""

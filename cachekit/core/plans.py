@@ -100,8 +100,10 @@ def renew(visit: Visit, flights: Flights) -> Plan:
             break
         if outcome.error is not None:
             raise outcome.error
-        if outcome.header is None:
+        if outcome.refused:
             break
+        if outcome.header is None:
+            continue  # its leader gave up: somebody else leads now
         found = visit.found
         if outcome.serves(found.epoch if found else b"", found.last if found else NEVER, visit.arrived):
             return Answer(visit.verdict, outcome.header, outcome.header.read_point, outcome.payload)
@@ -122,7 +124,7 @@ def _lead(visit: Visit, flights: Flights, flight: Flight) -> Plan:
         begun = yield from _begin(visit, _lease(visit))
         if begun is not None and begun.holder:
             if visit.spare is not None:
-                return visit.spare
+                return visit.spare  # judged before the others came, so it is not theirs
             awaited, begun = yield from _await_holder(visit, begun)
             if awaited is not None:
                 share(Outcome(outcome.started, awaited.header, awaited.payload))
@@ -132,7 +134,7 @@ def _lead(visit: Visit, flights: Flights, flight: Flight) -> Plan:
         outcome = Outcome(outcome.started, error=error)
         raise
     finally:
-        if outcome.header is None and outcome.error is None:
+        if outcome.refused:
             flights.shun(visit.ident)
         flights.land(visit.ident, flight, outcome)
 
@@ -174,7 +176,7 @@ def _compute(visit: Visit, begun: steps.Begun | None, share: Any) -> Plan:
             yield from _release(visit, token)
         raise
     header = produced.header
-    share(Outcome(started, header, produced.payload))
+    share(Outcome(started, header, produced.payload, refused=header is None))
     if header is None or begun is None or not produced.ttl:
         if token:
             yield from _release(visit, token)

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import URLPattern, path
 
 from cachekit.dashboard import views
-from cachekit.dashboard.access import PURGE, VIEW
+from cachekit.dashboard.access import PURGE, VIEW, View
 from cachekit.models import Cache
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class CacheAdmin(Base):
 
     def get_urls(self) -> list[URLPattern]:
         """Return the pages, each under the name `cachekit_cache_…`."""
-        pages = [
+        pages: list[tuple[str, View, str]] = [
             ("", views.overview, "changelist"),
             ("purge/", views.purge, "purge"),
             ("purge/confirm/", views.confirm, "purge_confirm"),

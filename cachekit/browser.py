@@ -26,6 +26,9 @@ STEP = 1_000
 DOORS = ("entries", "values")
 """The sections that an operator may purge: what the doors keep, not what lies beside the ledger."""
 
+SECRET = re.compile(rb"session|csrf|token|passw|secret|otp|api.?key|authori[sz]ation", re.IGNORECASE)
+"""Keys whose values are nobody's business, and the rest of whose names may be what a visitor logs in with."""
+
 MAGIC = re.compile(rb"[*?\[\\]")
 
 
@@ -40,6 +43,11 @@ class Row:
     def token(self) -> str:
         """The key as it stands in a URL."""
         return token_of(self.fact.raw)
+
+    @property
+    def secret(self) -> bool:
+        """Whether its value, and the end of its name, are not for showing."""
+        return self.kind in ("entry", "value") and SECRET.search(self.fact.raw) is not None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,6 +91,14 @@ def _escape(char: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
     return char.encode("unicode_escape").decode("ascii")
+
+
+def discreet(raw: bytes) -> str:
+    """Write a key like `visible`, but without what follows a word that speaks of sessions, tokens or passwords."""
+    found = list(SECRET.finditer(raw))
+    if not found or len(raw) - found[-1].end() <= 2:
+        return visible(raw)
+    return visible(raw[: found[-1].end()]) + "…"
 
 
 def fronts(alias: str) -> dict[str, bytes]:

@@ -142,6 +142,11 @@ def flush() -> None:
     _process.flush()
 
 
+def forget() -> None:
+    """Drop what was counted and not sent: for tests."""
+    _begin_again()
+
+
 def observe(observer: Observer) -> None:
     """Have `observer` called with the new counts, from the sending thread."""
     global _observers  # noqa: PLW0603 - as in hooks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -21,18 +21,15 @@ if TYPE_CHECKING:
 VIEW = "cachekit.view_cache"
 PURGE = "cachekit.purge_cache"
 
-P = ParamSpec("P")
-View = Callable[Concatenate["ModelAdmin[Any]", HttpRequest, P], HttpResponseBase]
+View = Callable[..., HttpResponseBase]
 
 
-def needs(permission: str) -> Callable[[View[P]], View[P]]:
+def needs(permission: str) -> Callable[[View], View]:
     """Let a view be opened only with this permission; say which one is missing."""
 
-    def decorate(view: View[P]) -> View[P]:
+    def decorate(view: View) -> View:
         @wraps(view)
-        def checked(
-            admin: ModelAdmin[Any], request: HttpRequest, *args: P.args, **kwargs: P.kwargs
-        ) -> HttpResponseBase:
+        def checked(admin: ModelAdmin[Any], request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not request.user.has_perm(permission):
                 raise PermissionDenied(_("This page needs the permission “%(name)s”.") % {"name": permission})
             return view(admin, request, *args, **kwargs)
@@ -45,7 +42,7 @@ def needs(permission: str) -> Callable[[View[P]], View[P]]:
 def record(request: HttpRequest, target: Target, purged: Purged) -> None:
     """Write a purge into the admin's log: who, what, where, how many."""
     LogEntry.objects.create(
-        user_id=request.user.pk,
+        user_id=cast("int", request.user.pk),
         content_type=ContentType.objects.get_for_model(Cache, for_concrete_model=False),
         object_id=target.alias,
         object_repr=f"{target.by} {target.text}"[:200],

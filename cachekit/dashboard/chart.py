@@ -11,7 +11,7 @@ from cachekit.core.tally import Counts
 Point = tuple[int, Counts]
 """Where a stretch of time begins (Unix seconds) and what was counted in it."""
 
-LEFT, TOP, RIGHT, BOTTOM = 44, 14, 10, 26
+LEFT, TOP, RIGHT, BOTTOM = 44, 14, 30, 26
 VOLUME = 22
 """The height of the strip of bars under the line that says how many lookups each point rests on."""
 

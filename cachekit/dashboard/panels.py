@@ -12,7 +12,7 @@ from django.utils.functional import cached_property
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _, gettext_lazy, ngettext
 
-from cachekit import invalidation, stats, warming, writebehind
+from cachekit import browser, invalidation, stats, warming, writebehind
 from cachekit.core.tally import WINDOWS, Counts, Window
 from cachekit.dashboard import words
 from cachekit.dashboard.chart import Chart, Point, chart, sparkline
@@ -91,10 +91,15 @@ class Told:
     """A recent invalidation."""
 
     when: datetime
-    tags: tuple[str, ...]
+    tags: list[str]
     more: int
     why: str
     by: str
+
+    @property
+    def ago(self) -> str:
+        """How long ago it was."""
+        return words.ago(self.when)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,16 +143,7 @@ class Cache:
     @cached_property
     def invalidations(self) -> list[Told]:
         """The latest of them."""
-        return [
-            Told(
-                words.moment(event.point / 1e6),
-                event.tags[:SHOWN_TAGS],
-                len(event.tags[SHOWN_TAGS:]),
-                event.why,
-                event.by,
-            )
-            for event in self.events[:TOP]
-        ]
+        return [_told(event) for event in self.events[:TOP]]
 
     @cached_property
     def chart(self) -> Chart:
@@ -175,7 +171,7 @@ class Cache:
         judged = [moment for moment in self.moments if moment.line.counts.asked >= words.FEW]
         if len(judged) > 1:
             lowest = min(judged, key=lambda moment: moment.line.counts.ratio or 0)
-            said += " " + _("Lowest: %(ratio)s at %(when)s.") % {
+            said += " " + _("Lowest: %(ratio)s (%(when)s).") % {
                 "ratio": lowest.line.ratio,
                 "when": words.clock(lowest.when, self.window),
             }
@@ -205,11 +201,13 @@ def cache(alias: str, window: str) -> Cache:
     return found
 
 
-def warmers() -> tuple[list[warming.WarmerRun], list[str]]:
-    """Return the last runs, and the warmers that never ran. Raises StoreUnavailable."""
+def warmers() -> tuple[list[tuple[warming.WarmerRun, str]], list[str]]:
+    """Return the last runs with their age, and the warmers that never ran. Raises StoreUnavailable."""
     runs = warming.runs()
     ran = {run.name for run in runs}
-    return runs, sorted(one.name for one in warming.registered() if one.name not in ran)
+    return [(run, words.ago(run.started)) for run in runs], sorted(
+        one.name for one in warming.registered() if one.name not in ran
+    )
 
 
 def queues() -> list[tuple[str, str | None]]:
@@ -256,7 +254,18 @@ def _marks(events: Sequence[Event], window: Window) -> list[tuple[int, str]]:
     return [(at, _mark(found)) for at, found in sorted(by_point.items())]
 
 
+def _told(event: Event) -> Told:
+    tags = named([event])
+    return Told(words.moment(event.point / 1e6), tags[:SHOWN_TAGS], len(tags[SHOWN_TAGS:]), event.why, event.by)
+
+
+def named(events: Sequence[Event]) -> list[str]:
+    """Return the tags of events, for people: each once, without the ends that tell a session, without `#*` and `?*`."""
+    tags = dict.fromkeys(browser.discreet(tag.encode()) for event in events for tag in event.tags)
+    return [tag for tag in tags if not (tag.endswith(("#*", "?*")) and tag[:-2] in tags)]
+
+
 def _mark(events: Sequence[Event]) -> str:
-    named = sorted({tag for event in events for tag in event.tags})
+    tags = named(events)
     said = ngettext("%(n)d invalidation", "%(n)d invalidations", len(events)) % {"n": len(events)}
-    return f"{said}: {', '.join(named[:3])}{' …' if len(named) > 3 else ''}"
+    return f"{said}: {', '.join(tags[:3])}{' …' if len(tags) > 3 else ''}"

@@ -8,7 +8,6 @@ import io
 import json
 import pickle
 import pickletools
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -18,9 +17,6 @@ READ_BYTES = 256 * 1024
 """A larger pickle is not taken apart: half a pickle means nothing, and a whole one costs too much."""
 SHOWN_PIECES = 10_000
 """So many pieces of a nested value are printed; a pickle of 100 bytes can stand for a thousand million."""
-
-HIDDEN = re.compile(rb"session|csrf|token|passw|secret|otp|api.?key|authori[sz]ation", re.IGNORECASE)
-"""Names whose values nobody needs to see."""
 
 HARMLESS = {
     ("datetime", "date"): datetime.date,
@@ -203,8 +199,3 @@ def _pairs(value: Mapping[Any, Any], depth: int) -> Iterator[str]:
         yield from _walk(item, depth + 1)
         yield ","
     yield ("\n" + "  " * depth if value else "") + "}"
-
-
-def hidden(raw: bytes) -> bool:
-    """Whether the value of a key of this name is nobody's business."""
-    return HIDDEN.search(raw) is not None

@@ -27,8 +27,8 @@ class Shown:
 
     @cached_property
     def name(self) -> str:
-        """The key with everything invisible made visible."""
-        return browser.visible(self.row.fact.raw)
+        """The key with everything invisible made visible, and what is secret left out."""
+        return (browser.discreet if self.row.secret else browser.visible)(self.row.fact.raw)
 
     @cached_property
     def ttl(self) -> str:
@@ -63,7 +63,6 @@ class Detail(Shown):
     header: Header | None
     text: reveal.Shown | None
     members: list[tuple[str, ...]]
-    secret: bool = False
 
     @cached_property
     def tags(self) -> list[str]:
@@ -83,7 +82,8 @@ class Detail(Shown):
     @cached_property
     def cost(self) -> str:
         """How long its computation took."""
-        return _("%(n)s ms") % {"n": words.number(round(self.header.cost / 1000))} if self.header else ""
+        milliseconds = round(self.header.cost / 1000) if self.header else 0
+        return _("%(n)s ms") % {"n": words.number(milliseconds)} if milliseconds else _("less than 1 ms")
 
     @cached_property
     def epoch(self) -> str:
@@ -98,8 +98,8 @@ def detail(alias: str, raw: bytes) -> Detail | None:
         return None
     row, value = found
     header, payload = unseal(value.data) if row.kind == "entry" else (None, b"")
-    if reveal.hidden(raw):
-        return Detail(row, Value(value.length), header, None, [], secret=True)
+    if row.secret:
+        return Detail(row, Value(value.length), header, None, [])
     if row.fact.type != "string":
         return Detail(row, value, None, None, [tuple(map(browser.visible, one)) for one in value.members])
     whole = value.length == len(value.data)

@@ -69,6 +69,7 @@ def keys(admin: ModelAdmin[Any], request: HttpRequest, alias: str) -> HttpRespon
             context["exact"] = [values.Shown(row) for row in browser.exact(alias, wanted)]
         found = browser.page(alias, wanted, _whole(request, "cursor"), _whole(request, "scanned"), section=section)
         context |= {"page": found, "rows": [values.Shown(row) for row in found.rows]}
+        context |= {"scanned": words.number(found.scanned), "total": words.number(found.total)}
         context["share"] = words.percent(found.scanned / found.total) if found.total else ""
     except StoreUnavailable as error:
         context["problem"] = str(error)
@@ -131,7 +132,7 @@ def _confirmation(admin: ModelAdmin[Any], request: HttpRequest, target: purging.
         context["tags"] = purging.tags_of(target)
     try:
         preview = purging.preview(target)
-        context |= {"preview": preview, "sample": [browser.visible(raw) for raw in preview.sample]}
+        context |= {"preview": preview, "sample": [browser.discreet(raw) for raw in preview.sample]}
     except StoreUnavailable as error:
         context["problem"] = str(error)
     return _page(admin, request, "confirm", context)
@@ -141,7 +142,7 @@ def _page(
     admin: ModelAdmin[Any], request: HttpRequest, name: str, context: dict[str, Any], status: int = 200
 ) -> HttpResponse:
     """Render a page of the admin site that this admin is registered with."""
-    request.current_app = admin.admin_site.name  # type: ignore[attr-defined]
+    request.current_app = admin.admin_site.name
     everywhere = {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,

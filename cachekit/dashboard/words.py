@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 from django.utils import formats, timezone
-from django.utils.timesince import timeuntil
+from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext as _, ngettext, pgettext
 
 from cachekit.core.tally import DAY, Counts, Window
@@ -51,6 +52,13 @@ def lifetime(seconds: float | None) -> str:
     if seconds < 60:
         return ngettext("%(n)d second", "%(n)d seconds", int(seconds)) % {"n": int(seconds)}
     return timeuntil(timezone.now() + timedelta(seconds=seconds + 1), depth=2)
+
+
+def ago(when: datetime) -> str:
+    """Write how long ago something was."""
+    if time.time() - when.timestamp() < 60:
+        return _("just now")
+    return _("%(time)s ago") % {"time": timesince(when, depth=1)}
 
 
 def moment(seconds: float) -> datetime:

@@ -37,7 +37,9 @@ class Value(NamedTuple):
 class Listing(Protocol):
     """The keys of one store. Every method raises StoreUnavailable."""
 
-    store: Store
+    @property
+    def store(self) -> Store:
+        """The store."""
 
     def total(self) -> int:
         """Return how many keys the database holds, others' included."""

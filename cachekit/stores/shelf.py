@@ -7,8 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
 
-from cachekit.stores.base import Store
 from cachekit.stores.directory import store_for
 from cachekit.stores.memory import MemoryStore
 
@@ -89,21 +89,20 @@ class MemoryShelf:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self._lock = threading.Lock()
-        self._sums: dict[Bucket, Counter[str]] = {}
+        self._sums = _in_memory.setdefault(store, {})
 
     def add(self, sums: Mapping[Bucket, Mapping[str, int]]) -> None:
         """Add to the fields of buckets, and forget those whose time is over."""
-        with self._lock:
+        now = time.time()
+        with _lock:
             for bucket, fields in sums.items():
                 self._sums.setdefault(bucket, Counter()).update(fields)
-            now = time.time()
             for bucket in [bucket for bucket in self._sums if bucket.start + LIFETIMES[bucket.kind] < now]:
                 del self._sums[bucket]
 
     def read(self, buckets: Sequence[Bucket]) -> list[Mapping[str, int]]:
         """Return the fields of each bucket."""
-        with self._lock:
+        with _lock:
             return [dict(self._sums.get(bucket, {})) for bucket in buckets]
 
     def events(self, limit: int) -> list[Event]:
@@ -112,17 +111,14 @@ class MemoryShelf:
         return [Event(point, step.tags, step.why, step.by) for point, step in reversed(latest)]
 
 
-_in_memory: dict[int, tuple[MemoryStore, MemoryShelf]] = {}
+_in_memory: WeakKeyDictionary[MemoryStore, dict[Bucket, Counter[str]]] = WeakKeyDictionary()
+_lock = threading.Lock()
 
 
 def shelf_for(alias: str) -> Shelf:
     """Return the shelf of an alias. Raises ImproperStore where the alias is not cachekit's."""
-    store: Store = store_for(alias)
-    if not isinstance(store, MemoryStore):
-        return RedisShelf(store)  # type: ignore[arg-type] - there are two kinds of stores
-    if id(store) not in _in_memory:
-        _in_memory.setdefault(id(store), (store, MemoryShelf(store)))
-    return _in_memory[id(store)][1]
+    store: Any = store_for(alias)
+    return MemoryShelf(store) if isinstance(store, MemoryStore) else RedisShelf(store)
 
 
 def _event(fields: Mapping[str, str]) -> Event:

@@ -50,7 +50,7 @@ class Door:
         """Return where the entry of these key parts is kept, and how."""
         alias = self.alias
         policy = policy_of(conf(), self._options)
-        key = store_for(alias).key(self.kind, self.name, *parts)
+        key = store_for(alias).key("e", self.kind, self.name, *parts)
         return Spec(alias, key, self.kind, self.name, policy, self.codec, (self.tag, *own_tags))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -22,3 +24,7 @@ class CachekitConfig(AppConfig):
         computing.plug(orm.dirty_tags)
         hooks.subscribe(hooks.Lookup, stats.count)
         warming.discover()
+        if "celery" in sys.modules:  # as it is by now in every worker and beat; who does not use it pays nothing
+            from cachekit import beat, tasks  # noqa: F401, PLC0415 - as above; the tasks register themselves
+
+            beat.plug()

@@ -198,19 +198,25 @@ def flush(name: str | None = None) -> Outcome:
 
 
 def strays() -> dict[str, int]:
-    """Return the waiting keys of each counter that this process does not know. Raises StoreUnavailable.
+    """Return the waiting keys of each counter that this process does not know, on the servers that answer.
 
     It is made in a module that worker and beat do not import, or its code is gone.
     """
-    found = {}
+    found: dict[str, int] = {}
     for store in map(store_for, aliases()):
         if server_of(store) is None:
             continue
-        for name in Backlog(cast("RedisStore", store), "").names():
-            waiting = 0 if name in _counters else Backlog(cast("RedisStore", store), name).waiting()
-            if waiting:
-                found[name] = waiting
+        try:
+            found |= _strays(cast("RedisStore", store))
+        except StoreUnavailable:
+            continue
     return found
+
+
+def _strays(store: RedisStore) -> dict[str, int]:
+    backlogs = [Backlog(store, name) for name in Backlog(store, "").names() if name not in _counters]
+    waiting = {backlog.name: backlog.waiting() for backlog in backlogs}
+    return {name: keys for name, keys in waiting.items() if keys}
 
 
 def _register(counter: WriteBehindCounter) -> None:

@@ -115,7 +115,4 @@ def _counters() -> list[CounterStatus]:
             known.append(CounterStatus(counter.name, counter.waiting()))
         except StoreUnavailable:
             known.append(CounterStatus(counter.name, None))
-    try:
-        return known + [CounterStatus(name, waiting, "nobody") for name, waiting in writebehind.strays().items()]
-    except StoreUnavailable:
-        return known
+    return known + [CounterStatus(name, waiting, "nobody") for name, waiting in writebehind.strays().items()]

@@ -27,7 +27,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture(scope="module")
 def worker(fleet: Fleet) -> CeleryProcess:
-    return fleet.worker("--pool=prefork", "-c", "1")
+    return fleet.worker("--pool=prefork", "-c", "2")
 
 
 @pytest.fixture(scope="module")

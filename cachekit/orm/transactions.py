@@ -75,6 +75,8 @@ def watch(*, connection: Any, **_: object) -> None:
     """Wrap a connection's ways out of a transaction; `connection_created` calls this at each reconnect."""
     if getattr(connection, "_cachekit_watched", False):
         return
+    if connection.alias not in connections.settings:
+        return  # Django's `__no_db__`, on which PostgreSQL's test databases are created
     connection._cachekit_watched = True  # noqa: SLF001 - our own mark
     using = connection.alias
     connection._commit = partial(_committed, using, connection._commit)  # noqa: SLF001 - decisions.md: the commit hook

@@ -150,7 +150,7 @@ def test_sums_equal_an_independent_count(events: list[tuple[str, str]]) -> None:
         stats.count(hit("memory", "view", name, result))
     stats.flush()
 
-    new = Counter()
+    new: Counter[tuple[str, str]] = Counter()
     for (_, name), counts in stats.names("memory", "1h").items():
         for result in RESULTS:
             earlier = before.get(("view", name), Counts())

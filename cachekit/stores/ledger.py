@@ -48,11 +48,22 @@ def script(name: str) -> Script:
 
 
 class Ask(NamedTuple):
-    """The commands that fetch the points of some tags, and where in the replies they stand."""
+    """The commands that fetch the points of some tags.
+
+    The root says which buckets exist: those that did not when last looked are asked for only once they do.
+    """
 
     payload: bytes
     replies: int
     layout: tags.Layout
+    known: frozenset[bytes]
+    """The buckets that are asked for."""
+
+    def born(self, replies: Sequence[Any]) -> frozenset[bytes]:
+        """Return the buckets that exist, or existed until they were evicted."""
+        places = self.layout.places
+        births = replies[0][2 : 2 + len(places)]
+        return frozenset(place for (place, _), birth in zip(places, births, strict=True) if birth is not None)
 
 
 class Ledger:
@@ -83,8 +94,10 @@ class Ledger:
             self._seen.pop(step.key, None)
         elif header.tags != guess:
             self._remember(step.key, header.tags)
-            ask = self.ask(header.tags)
+            guess = header.tags
+            ask = self.ask(guess)
             replies = yield Exchange(ask.payload, ask.replies)
+        ask, replies = yield from self._completed(guess, ask, replies)
         epoch, last, newest = self.points(ask, replies)
         return Found(header, payload, epoch, last, newest)
 
@@ -93,26 +106,42 @@ class Ledger:
         known = self._asks.get(blob)
         if known is not None:
             return known
-        layout = tags.layout(blob)
-        births = [b"^" + place for place, _ in layout.places]
-        commands = [pack("HMGET", self.root, "epoch", "last", *births, *layout.whole)]
-        commands += [
-            pack("HMGET", self.root.encode() + b":" + place, "f", *digests) for place, digests in layout.places
-        ]
         if len(self._asks) > 4096:
             self._asks.clear()
-        ask = self._asks[blob] = Ask(b"".join(commands), len(commands), layout)
+        ask = self._asks[blob] = self._question(tags.layout(blob), frozenset())
         return ask
+
+    def _question(self, layout: tags.Layout, known: frozenset[bytes]) -> Ask:
+        births = [b"^" + place for place, _ in layout.places]
+        commands = [pack("HMGET", self.root, "epoch", "last", *births, *layout.whole)]
+        for place, digests in layout.places:
+            if place in known:
+                commands.append(pack("HMGET", self.root.encode() + b":" + place, "f", *digests))
+        return Ask(b"".join(commands), len(commands), layout, known)
+
+    def _completed(
+        self, blob: bytes, ask: Ask, replies: list[Any]
+    ) -> Generator[Exchange, list[Any], tuple[Ask, list[Any]]]:
+        """Ask again while there are buckets that the question did not know of."""
+        while not (born := ask.born(raised(replies))) <= ask.known:
+            ask = self._asks[blob] = self._question(ask.layout, ask.known | born)
+            replies = yield Exchange(ask.payload, ask.replies)
+        return ask, replies
 
     def points(self, ask: Ask, replies: Sequence[Any]) -> tuple[bytes, int, int]:
         """Return epoch, last and the newest point; NEVER as the point where a bucket was lost."""
         root = raised(replies)[0]
         epoch, last, count = root[0] or b"", int(root[1] or 0), len(ask.layout.places)
         newest = max((int(point) for point in root[2 + count :] if point is not None), default=0)
-        for born, bucket in zip(root[2 : 2 + count], replies[1 : 1 + count], strict=True):
-            if born is not None and bucket[0] is None:
+        if not ask.known:
+            return epoch, last, newest
+        born = ask.born(replies)
+        asked = [place for place, _ in ask.layout.places if place in ask.known]
+        for place, bucket in zip(asked, replies[1:], strict=False):
+            if bucket[0] is not None:
+                newest = max(newest, *(int(point or 0) for point in bucket))
+            elif place in born:
                 return epoch, last, NEVER
-            newest = max(newest, *(int(point or 0) for point in bucket))
         return epoch, last, newest
 
     def _remember(self, key: str, blob: bytes) -> None:
@@ -136,7 +165,8 @@ class Ledger:
         replies = yield Exchange(pack("SET", step.key, step.data, *ttl) + ask.payload, 1 + ask.replies)
         self._remember(step.key, step.tags)
         raised(replies)
-        epoch, _, newest = self.points(ask, replies[1:])
+        ask, replies = yield from self._completed(step.tags, ask, replies[1:])
+        epoch, _, newest = self.points(ask, replies)
         if newest == NEVER:
             places = [place for place, _ in ask.layout.places]
             yield from self._run("mend", (self.root,), new_epoch(), *places)

@@ -18,13 +18,14 @@ class CachekitConfig(AppConfig):
 
     def ready(self) -> None:
         """Let the ORM's reads and writes be seen; connect, and do nothing else."""
-        from cachekit import checks, computing, hooks, orm, stats, warming  # noqa: F401, PLC0415 - the registry must be ready
+        from cachekit import checks, computing, hooks, logs, orm, stats, warming  # noqa: F401, PLC0415 - the registry must be ready
 
         orm.install()
+        logs.install()
         computing.plug(orm.dirty_tags)
         hooks.subscribe(hooks.Lookup, stats.count)
         warming.discover()
-        if "celery" in sys.modules:  # as it is by now in every worker and beat; who does not use it pays nothing
+        if sys.modules.get("celery"):  # as it is by now in every worker and beat; who does not use it pays nothing
             from cachekit import beat, tasks  # noqa: F401, PLC0415 - as above; the tasks register themselves
 
             beat.plug()

@@ -42,6 +42,7 @@ screenshots: $(STAMP) ## Take the pictures of the README from the running demo
 	@$(BIN)/python -m docs.screenshots
 
 dist: $(STAMP) ## Build the wheel into dist/
+	@rm -rf build
 	@$(BIN)/uv build --quiet --wheel --out-dir dist . || $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist
 

@@ -44,7 +44,7 @@ class CachedQuerySet(QuerySet[M]):
         """Return a copy that answers from the cache: rows, `get`, `first`, `count`, `exists`, `aggregate`."""
         if args:
             (options["timeout"],) = args
-        clone = self._chain()
+        clone = cast("Any", self)._chain()
         clone._cachekit_options = options
         return cast("CachedQuerySet[M]", clone)
 
@@ -59,7 +59,7 @@ class CachedQuerySet(QuerySet[M]):
             self._result_cache = cached_query(plain, **self._cachekit_options)
             self._prefetch_done = True
             _relate(self)
-        super()._fetch_all()  # type: ignore[misc]
+        super()._fetch_all()
 
     def count(self) -> int:
         """Return the number of rows."""

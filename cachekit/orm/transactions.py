@@ -35,19 +35,18 @@ def dirty_tags() -> Collection[str]:
     return {tag for pending in dirty.values() for tag in pending}
 
 
-def settle(using: str) -> None:
+def settle(connection: BaseDatabaseWrapper) -> None:
     """Invalidate what has been collected on a connection."""
-    tags = _pending(connections[using])
-    if tags:
-        told = tuple(tags)
-        drop(using)
-        invalidate_tags(told, why="write", by=using)
+    told = tuple(_pending(connection))
+    drop(connection)
+    if told:
+        invalidate_tags(told, why="write", by=connection.alias)
 
 
-def drop(using: str) -> None:
-    """Forget what has been collected: it was rolled back."""
-    _pending(connections[using]).clear()
-    _dirty().pop(using, None)
+def drop(connection: BaseDatabaseWrapper) -> None:
+    """Forget what has been collected: it was rolled back, or is being told."""
+    _pending(connection).clear()
+    _dirty().pop(connection.alias, None)
 
 
 def snapshot_hazard(connection: BaseDatabaseWrapper) -> str:
@@ -78,29 +77,35 @@ def watch(*, connection: Any, **_: object) -> None:
     if connection.alias not in connections.settings:
         return  # Django's `__no_db__`, on which PostgreSQL's test databases are created
     connection._cachekit_watched = True  # noqa: SLF001 - our own mark
-    using = connection.alias
-    connection._commit = partial(_committed, using, connection._commit)  # noqa: SLF001 - decisions.md: the commit hook
-    connection._rollback = partial(_abandoned, using, connection._rollback)  # noqa: SLF001 - as above
-    connection.close = partial(_abandoned, using, connection.close)
+    connection._commit = partial(_committed, connection, connection._commit)  # noqa: SLF001 - decisions.md: the commit hook
+    connection._rollback = partial(_rolled_back, connection, connection._rollback)  # noqa: SLF001 - as above
+    connection.close = partial(_closed, connection, connection.close)
 
 
-def _committed(using: str, commit: Callable[[], None]) -> None:
+def _committed(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None:
     try:
         commit()
     except IntegrityError:
         raise  # refused: nothing was written
     except Exception:
-        settle(using)  # no answer: it may have been written all the same
+        settle(connection)  # no answer: it may have been written all the same
         raise
-    settle(using)
+    settle(connection)
 
 
-def _abandoned(using: str, leave: Callable[[], None]) -> None:
+def _rolled_back(connection: BaseDatabaseWrapper, rollback: Callable[[], None]) -> None:
     try:
-        leave()
+        rollback()
     finally:
-        if not connections[using].in_atomic_block or connections[using].needs_rollback or leave.__name__ == "_rollback":
-            drop(using)
+        drop(connection)
+
+
+def _closed(connection: BaseDatabaseWrapper, close: Callable[[], None]) -> None:
+    try:
+        close()
+    finally:
+        if connection.connection is None or connection.closed_in_transaction:  # not so for a database in memory
+            drop(connection)
 
 
 def _pending(connection: BaseDatabaseWrapper) -> dict[str, None]:
@@ -120,16 +125,16 @@ def _also_on_commit(connection: Any, using: str) -> None:
     if not connection.in_atomic_block:
         return  # manual mode knows no on_commit
     last = connection.run_on_commit[-1] if connection.run_on_commit else None
-    if last is None or last[1] is not _settlers[using] or last[0] != set(connection.savepoint_ids):
-        transaction.on_commit(_settlers[using], using=using)
+    if last is None or last[1] is not _settle_on_commit[using] or last[0] != set(connection.savepoint_ids):
+        transaction.on_commit(_settle_on_commit[using], using=using)
 
 
-class _Settlers(dict[str, Callable[[], None]]):
+class _Handlers(dict[str, Callable[[], None]]):
     """One handler a database, so that two can be told to be the same."""
 
     def __missing__(self, using: str) -> Callable[[], None]:
-        self[using] = partial(settle, using)
+        self[using] = lambda: settle(connections[using])
         return self[using]
 
 
-_settlers = _Settlers()
+_settle_on_commit = _Handlers()

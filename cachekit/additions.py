@@ -17,8 +17,8 @@ from cachekit.exceptions import InvalidKey
 
 logger = logging.getLogger("cachekit.writebehind")
 
-AT_ONCE = 500
-"""So many keys go into one statement: older SQLites take 999 parameters."""
+AT_ONCE = 200
+"""So many keys go into one statement: an UPDATE of more rows would invalidate the table whole instead of its rows."""
 
 NUMBERS = (models.IntegerField, models.FloatField, models.DecimalField)
 

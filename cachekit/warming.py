@@ -108,8 +108,8 @@ def run(name: str) -> WarmerRun:
         try:
             _call(one.function)
         except BaseException as error:
-            logger.exception("Warmer '%s' failed", name)
             problem = f"{type(error).__name__}: {error}"[:1000]
+            logger.warning("Warmer '%s' failed: %s", name, problem)
             _record(store, WarmerRun(name, started, time.monotonic() - clock, "failed", problem))
             raise
         done = WarmerRun(name, started, time.monotonic() - clock, "ok")

@@ -76,7 +76,7 @@ class WriteBehindCounter:
                 backlog.add(field, n)
                 return
         except StoreUnavailable as error:
-            logger.warning("%s writes to the database at once: %s", self.name, error)
+            logger.debug("%s writes to the database at once: %s", self.name, error)
         self._add_directly(field, n)
 
     async def aadd(self, key: object, n: int = 1) -> None:
@@ -88,7 +88,7 @@ class WriteBehindCounter:
                 await backlog.aadd(field, n)
                 return
         except StoreUnavailable as error:
-            logger.warning("%s writes to the database at once: %s", self.name, error)
+            logger.debug("%s writes to the database at once: %s", self.name, error)
         await sync_to_async(self._add_directly)(field, n)
 
     def pending(self, key: object) -> int:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -198,7 +200,7 @@ def app() -> Any:
 
 def due(app: Any) -> dict[str, bool]:
     made = beat.scheduler(app)
-    return {name: entry.is_due().is_due for name, entry in made.schedule.items()}
+    return {name: bool(entry.is_due()[0]) for name, entry in made.schedule.items()}
 
 
 def test_what_never_ran_is_due_at_once_but_for_what_has_times(app: Any, valkey: Valkey) -> None:
@@ -262,3 +264,35 @@ def test_trouble_of_ours_does_not_stop_beat(caplog: pytest.LogCaptureFixture) ->
 
     assert tick() == beat.RETRY
     assert "could not be sent" in caplog.text
+
+
+WITHOUT_CELERY = """
+import sys
+sys.modules["celery"] = None
+import django
+from django.conf import settings
+memory = {"BACKEND": "cachekit.backends.MemoryCache"}
+settings.configure(INSTALLED_APPS=["django.contrib.contenttypes", "cachekit"], CACHES={"default": memory})
+django.setup()
+from cachekit import WriteBehindCounter, warmer, warming
+
+@warmer(every=60, name="w")
+def warm():
+    print("warmed")
+
+assert warming.run("w").result == "ok"
+try:
+    import cachekit.tasks
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_without_celery_warmers_run_by_hand_and_tasks_say_what_to_install() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_CELERY], check=False, capture_output=True, text=True)
+
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "warmed",
+        "This needs the extra 'celery'. Install it with: pip install 'django-cachekit[celery]'",
+    ]

@@ -9,7 +9,7 @@ import pytest
 from django.db import DatabaseError, OperationalError, connection, models, transaction
 from django.utils import timezone
 
-from cachekit import writebehind
+from cachekit import cached, writebehind
 from cachekit.additions import Outcome
 from cachekit.exceptions import InvalidKey
 from cachekit.models import AppliedBatch
@@ -69,11 +69,14 @@ def test_an_addition_is_one_round_trip(book: Book, valkey: Valkey, monkeypatch: 
     counter = WriteBehindCounter(Book, "views")
     backlog = counter.backlog()
     assert backlog is not None
-    sent = []
+    sent: list[bytes] = []
     exchange = backlog.store.wire.exchange
-    monkeypatch.setattr(
-        backlog.store.wire, "exchange", lambda *args, **more: sent.append(args) or exchange(*args, **more)
-    )
+
+    def overheard(payload: bytes, replies: int) -> list[Any]:
+        sent.append(payload)
+        return exchange(payload, replies)
+
+    monkeypatch.setattr(backlog.store.wire, "exchange", overheard)
 
     counter.add(book.pk)
 
@@ -369,3 +372,25 @@ def test_a_key_that_no_row_can_have_is_refused(key: object, call: Call) -> None:
 def test_a_text_that_no_row_can_have_is_refused(key: object) -> None:
     with pytest.raises(InvalidKey, match=r"Search\.count is counted by words"):
         WriteBehindCounter(Search, "count", key="words").add(key)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_shows_a_counted_row_is_stale_after_the_flush_and_nothing_else() -> None:
+    author = Author.objects.create(name="B")
+    books = [Book.objects.create(title=title, author=author) for title in "AB"]
+    counter = WriteBehindCounter(Book, "views")
+
+    @cached(timeout=300)
+    def shown(pk: int) -> int:
+        computed.append(pk)
+        return Book.objects.get(pk=pk).views
+
+    computed: list[int] = []
+    counted, other = books[0].pk, books[1].pk
+    counter.add(counted, 2)
+    assert (shown(counted), shown(other)) == (0, 0)
+
+    counter.flush()
+
+    assert (shown(counted), shown(other)) == (2, 0)
+    assert computed == [counted, other, counted]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from uuid import uuid4
 
 from cachekit.stores.wire import pack, raised
@@ -61,7 +61,7 @@ class Backlog:
     def sealed(self) -> list[str]:
         """Return the ids of batches that were taken and not dropped: in work now, or left by one who died."""
         with self.store.guard():
-            return sorted(member.decode() for member in self.store.client.smembers(self._sealed))
+            return self._members(self._sealed)
 
     def seal(self, limit: int) -> Batch | None:
         """Take up to `limit` pending increments out, all at once, as a batch; None where nothing is pending."""
@@ -74,7 +74,7 @@ class Backlog:
     def read(self, batch: str) -> Batch:
         """Return a sealed batch; an empty one where it was dropped meanwhile."""
         with self.store.guard():
-            found: dict[bytes, bytes] = self.store.client.hgetall(self._batch(batch))
+            found = cast("dict[bytes, bytes]", self.store.client.hgetall(self._batch(batch)))
         return Batch(batch, {field.decode(): int(n) for field, n in found.items()})
 
     def drop(self, batch: str) -> None:
@@ -88,10 +88,13 @@ class Backlog:
     def names(self) -> list[str]:
         """Return the names of all counters that ever added on this server."""
         with self.store.guard():
-            return sorted(member.decode() for member in self.store.client.smembers(self._names))
+            return self._members(self._names)
 
     def _addition(self, field: str, n: int) -> bytes:
         return pack("HINCRBY", self._pending, field, n) + pack("SADD", self._names, self.name)
+
+    def _members(self, key: str) -> list[str]:
+        return sorted(member.decode() for member in cast("set[bytes]", self.store.client.smembers(key)))
 
     def _batch(self, batch: str) -> str:
         return self.store.slot_key(f"wb:{self.name}:{batch}")

@@ -14,13 +14,14 @@ from cachekit.stores.base import Store
 
 if TYPE_CHECKING:
     from redis import Redis
+    from redis.lock import Lock
 
 logger = logging.getLogger("cachekit.turns")
 
 _local: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
 
-def server_of(store: Store) -> Redis[bytes] | None:
+def server_of(store: Store) -> Redis | None:
     """Return the client of the store's server, or None where the store lives in this process."""
     return getattr(store, "client", None)
 
@@ -35,8 +36,6 @@ def turn(store: Store, name: str, *, seconds: float) -> Iterator[bool]:
     if server is None:
         yield from _local_turn(_local[store.alias, name])
         return
-    from redis.exceptions import LockNotOwnedError  # noqa: PLC0415 - with a server there is redis-py, without one maybe not
-
     lock = server.lock(store.slot_key(f"turn:{name}"), timeout=seconds)
     with store.guard():
         mine = lock.acquire(blocking=False)
@@ -46,11 +45,18 @@ def turn(store: Store, name: str, *, seconds: float) -> Iterator[bool]:
         if mine:
             try:
                 with store.guard():
-                    lock.release()
-            except (LockNotOwnedError, StoreUnavailable) as error:
-                logger.warning(
-                    "The turn '%s' could not be given back, it took longer than %s s or: %s", name, seconds, error
-                )
+                    _give_back(lock, name)
+            except StoreUnavailable as error:
+                logger.warning("The turn '%s' ends by itself in %s s: %s", name, seconds, error)
+
+
+def _give_back(lock: Lock, name: str) -> None:
+    from redis.exceptions import LockNotOwnedError  # noqa: PLC0415 - in memory all works without redis-py
+
+    try:
+        lock.release()
+    except LockNotOwnedError:
+        logger.warning("The turn '%s' took longer than its time limit; another may have begun meanwhile", name)
 
 
 def _local_turn(lock: threading.Lock) -> Iterator[bool]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 
 
@@ -10,6 +12,8 @@ class Page(models.Model):
 
     title = models.CharField(max_length=20)
     views = models.PositiveBigIntegerField(default=0)
+
+    objects: ClassVar[models.Manager[Page]] = models.Manager()
 
     def __str__(self) -> str:
         return self.title
@@ -20,6 +24,8 @@ class Word(models.Model):
 
     text = models.CharField(max_length=20, primary_key=True)
     uses = models.PositiveBigIntegerField(default=0)
+
+    objects: ClassVar[models.Manager[Word]] = models.Manager()
 
     def __str__(self) -> str:
         return self.text

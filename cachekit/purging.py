@@ -89,7 +89,8 @@ def purge(target: Target, by: str) -> Purged:
         return Purged(None, complete=invalidate(*tags_of(target), why="purge", by=by, alias=target.alias))
     listing = listing_for(target.alias)
     if target.by == "key":
-        return Purged(listing.remove([browser.raw_of(target.what)]), complete=True)
+        own = browser.rows(target.alias, [browser.raw_of(target.what)])
+        return Purged(listing.remove([row.fact.raw for row in own]), complete=True)
     removed, complete = 0, False
     for last, keys in browser.walk(target.alias, target.what, WORK):
         removed += sum(listing.remove(keys[start : start + BATCH]) for start in range(0, len(keys), BATCH))

@@ -6,16 +6,24 @@ import pytest
 from django.core.cache import caches
 from hypothesis import given, strategies
 
-from cachekit import browser, cached
+from cachekit import browser, invalidate
+from cachekit.core.entry import NEVER, Header, seal
+from cachekit.core.steps import Save
+from cachekit.core.tags import encode
 from cachekit.exceptions import InvalidKey
+from cachekit.signing import pickles
 from cachekit.stores import Store, store_for
 from cachekit.stores.listing import MemoryListing, listing_for
 from tests.servers import Valkey
 
 
-def fill(alias: str, number: int, prefix: str = "k") -> None:
+def fill(alias: str, number: int, prefix: str = "k", *tags: str) -> None:
+    """Store so many entries as a door would, also inside a transaction that has written."""
+    store, blob = store_for(alias), encode(tags)
     for one in range(number):
-        cached(timeout=60, alias=alias, name=prefix)(lambda one: one)(one)
+        header = Header(1, b"epochnow", 1_790_000_000_000_000, 1_790_000_000_000_000, NEVER, 1_500, blob)
+        data = seal(header, pickles.dumps({"number": one}))
+        store.do(Save(store.key("e", "function", prefix, str(one)), data, 60_000, blob))
 
 
 def everything(alias: str, pattern: str = "", section: str = "entries") -> list[bytes]:
@@ -139,6 +147,7 @@ def test_other_peoples_keys_are_neither_listed_nor_shown(valkey: Valkey) -> None
 
 def test_what_lies_beside_the_ledger_is_a_section_of_its_own() -> None:
     fill("default", 1)
+    invalidate("homepage", alias="default")
 
     kinds = {browser.kind_of(raw, browser.fronts("default")) for raw in everything("default", section="beside")}
 

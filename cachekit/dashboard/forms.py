@@ -10,8 +10,8 @@ from django.core import signing
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _, gettext_lazy
 
-from cachekit import purging
-from cachekit.exceptions import StoreUnavailable
+from cachekit import browser, purging
+from cachekit.exceptions import CachekitError
 from cachekit.stores import aliases
 
 SALT = "cachekit.purge"
@@ -57,19 +57,21 @@ class PurgeForm(forms.Form):
         if self.errors:
             return cleaned
         field = "model" if cleaned["by"] == "model" else "what"
-        if cleaned["by"] == "key" and cleaned["token"]:
-            cleaned["target"] = purging.Target(cleaned["alias"], "key", cleaned["token"])
-            return cleaned
-        if not cleaned[field]:
-            self.add_error(field, _("Say what to purge."))
-            return cleaned
         try:
-            cleaned["target"] = purging.target(cleaned["alias"], cleaned["by"], cleaned[field])
+            cleaned["target"] = self._target(cleaned["alias"], cleaned["by"], cleaned[field], cleaned["token"])
         except ValidationError as error:
             self.add_error(field, error)
-        except StoreUnavailable as error:
+        except CachekitError as error:
             self.add_error(None, str(error))
         return cleaned
+
+    def _target(self, alias: str, by: str, what: str, token: str) -> purging.Target:
+        if by == "key" and token:
+            browser.raw_of(token)
+            return purging.Target(alias, by, token)
+        if not what:
+            raise ValidationError(_("Say what to purge."))
+        return purging.target(alias, by, what)
 
 
 def note(target: purging.Target, user_id: object) -> str:

@@ -16,7 +16,7 @@ from cachekit import browser, invalidation, stats, warming, writebehind
 from cachekit.core.tally import WINDOWS, Counts, Window
 from cachekit.dashboard import words
 from cachekit.dashboard.chart import Chart, Point, chart, sparkline
-from cachekit.exceptions import CachekitError, StoreUnavailable
+from cachekit.exceptions import CachekitError
 from cachekit.stores.listing import listing_for
 from cachekit.stores.shelf import Event
 
@@ -196,7 +196,7 @@ def cache(alias: str, window: str) -> Cache:
         history = stats.history(alias, window)
         found = Cache(alias, chosen, history, listing.total(), _facts(listing.info()))
         _ = found.names, found.events  # asked for now, while the store is known to answer
-    except (StoreUnavailable, CachekitError) as error:
+    except CachekitError as error:
         return Cache(alias, chosen, None, problem=str(error))
     return found
 
@@ -216,7 +216,7 @@ def queues() -> list[tuple[str, str | None]]:
     for counter in writebehind.registered():
         try:
             found.append((counter.name, words.number(counter.waiting())))
-        except StoreUnavailable:
+        except CachekitError:
             found.append((counter.name, None))
     return found
 

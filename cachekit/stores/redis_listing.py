@@ -7,7 +7,7 @@ from typing import Any
 
 from cachekit.stores.listing import MEMBERS, Fact, Value
 from cachekit.stores.redis import REFUSALS, RedisStore
-from cachekit.stores.wire import pack
+from cachekit.stores.wire import code_of, pack
 
 _QUESTIONS: dict[str, tuple[str, str, tuple[str | int, ...]]] = {
     "string": ("STRLEN", "GETRANGE", ()),
@@ -73,7 +73,7 @@ class RedisListing:
             return []
         with self.store.guard():
             replies = self.store.wire.exchange(b"".join(pack(*command) for command in commands), len(commands))
-            if all(isinstance(reply, Exception) for reply in replies) and str(replies[0]).startswith(REFUSALS):
+            if all(isinstance(reply, Exception) for reply in replies) and code_of(replies[0]) in REFUSALS:
                 raise replies[0]
             return replies
 

@@ -13,6 +13,7 @@ from cachekit.backends.codec import Codec
 from cachekit.backends.generation import Generation, Plan, Request
 from cachekit.exceptions import StoreUnavailable
 from cachekit.stores.redis import REFUSALS, RedisStore
+from cachekit.stores.wire import code_of
 
 Answer = TypeVar("Answer")
 
@@ -113,6 +114,6 @@ class Line:
 def usable(replies: list[Any]) -> list[Any]:
     """Return the replies of a server that works. Raises the error of one that refuses to."""
     for reply in replies:
-        if isinstance(reply, ResponseError) and str(reply).startswith(REFUSALS):
+        if isinstance(reply, ResponseError) and code_of(reply) in REFUSALS:
             raise reply
     return replies

@@ -13,7 +13,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from cachekit.core import steps, tags
 from cachekit.core.entry import NEVER, Found, unseal
-from cachekit.stores.wire import pack, raised
+from cachekit.stores.wire import code_of, pack, raised
 
 BUCKET_LIMIT = 100_000 // tags.BUCKETS
 
@@ -206,7 +206,7 @@ class Ledger:
                 "invalidate", (self.root, self.events), new_epoch(), BUCKET_LIMIT, step.why, step.by, told, *pairs
             )
         except ResponseError as error:
-            if not str(error).startswith(("OOM", "MISCONF")):
+            if code_of(error) not in ("OOM", "MISCONF"):
                 raise
             raised((yield Exchange(pack("DEL", self.root), 1)))
             return 0

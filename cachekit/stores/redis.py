@@ -25,20 +25,9 @@ from cachekit.exceptions import StoreUnavailable
 from cachekit.stores.breaker import Breaker
 from cachekit.stores.connections import async_kwargs
 from cachekit.stores.ledger import Exchange, Ledger, Talk
-from cachekit.stores.wire import AsyncWire, Wire
+from cachekit.stores.wire import AsyncWire, Wire, code_of
 
-REFUSALS = (
-    "OOM",
-    "MISCONF",
-    "READONLY",
-    "NOREPLICAS",
-    "LOADING",
-    "MASTERDOWN",
-    "CLUSTERDOWN",
-    "NOAUTH",
-    "WRONGPASS",
-    "NOPERM",
-)
+REFUSALS = frozenset({"OOM", "MISCONF", "READONLY", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN"})
 """Error replies of a server that answers but cannot be used: as good as away."""
 
 
@@ -53,9 +42,9 @@ class Guard:
         self._breaker.check()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None:
+        if error is None or isinstance(error, StopIteration):  # the end of a talk
             self._breaker.succeeded()
-        elif isinstance(error, ResponseError) and not str(error).startswith(REFUSALS):
+        elif isinstance(error, ResponseError) and code_of(error) not in REFUSALS:
             return
         elif isinstance(error, RedisError | OSError):
             self._breaker.failed(error)
@@ -139,23 +128,31 @@ class RedisStore:
         self.breaker.succeeded()
 
     def _carry_out(self, talk: Talk) -> Any:
-        with self.guard():
-            try:
+        try:
+            with self.guard():
                 wanted: Exchange = next(talk)
                 while True:
                     wanted = talk.send(self.wire.exchange(wanted.payload, wanted.replies, timeout=wanted.timeout))
-            except StopIteration as end:
-                return end.value
+        except StopIteration as end:
+            return end.value
+        except ResponseError as error:
+            raise self._unusable(error) from error
 
     async def _acarry_out(self, talk: Talk) -> Any:
-        with self.guard():
-            try:
+        try:
+            with self.guard():
                 wanted: Exchange = next(talk)
                 while True:
                     replies = await self.awire.exchange(wanted.payload, wanted.replies, timeout=wanted.timeout)
                     wanted = talk.send(replies)
-            except StopIteration as end:
-                return end.value
+        except StopIteration as end:
+            return end.value
+        except ResponseError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: ResponseError) -> StoreUnavailable:
+        """Return what an error reply means that is neither trouble of the server nor a caller's doing."""
+        return StoreUnavailable(f"The cache server of alias '{self.alias}' answered: {error}")
 
     def _noted(self, step: steps.Step, answer: Any) -> Any:
         if type(step) is steps.Begin:

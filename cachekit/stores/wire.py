@@ -12,7 +12,16 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from redis.connection import ConnectionPool
-from redis.exceptions import ConnectionError as RedisConnectionError, ResponseError, TimeoutError as RedisTimeoutError
+from redis.exceptions import (
+    ClusterDownError,
+    ConnectionError as RedisConnectionError,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError as RedisTimeoutError,
+)
 
 Packable = bytes | str | int | float
 Connection = Any
@@ -160,6 +169,20 @@ async def _keeper(free: deque[Connection]) -> AsyncGenerator[None, None]:
 async def _close(free: deque[Connection]) -> None:
     while free:
         await free.pop().disconnect(nowait=True)
+
+
+_CODES: dict[type[ResponseError], str] = {
+    OutOfMemoryError: "OOM",
+    ReadOnlyError: "READONLY",
+    NoPermissionError: "NOPERM",
+    MasterDownError: "MASTERDOWN",
+    ClusterDownError: "CLUSTERDOWN",
+}
+
+
+def code_of(error: ResponseError) -> str:
+    """Return the word that an error reply begins with; redis-py takes it off where it has a class for it."""
+    return _CODES.get(type(error)) or str(error).partition(" ")[0]
 
 
 def raised(replies: Sequence[Any]) -> Sequence[Any]:

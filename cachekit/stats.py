@@ -1,7 +1,7 @@
 """Count lookups in process, send the sums to the stores now and then, and read what all processes sent.
 
-The hit path pays one step of a counter. A daemon thread sends the differences every `STATS_INTERVAL` seconds: minutes
-and hours by door, hours by name. What cannot be sent waits in process, under the minute in which it was counted.
+The hit path pays one step of a counter. A daemon thread sends the differences every `STATS_INTERVAL` seconds: minutes,
+quarters and hours by door, hours by name. What cannot be sent waits in process, under the minute in which it was counted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from cachekit.conf import conf
-from cachekit.core.tally import HOUR, MINUTE, WINDOWS, Asked, Counts, Tally, Window, total
+from cachekit.core.tally import HOUR, MINUTE, QUARTER, WINDOWS, Asked, Counts, Tally, Window, total
 from cachekit.exceptions import ImproperStore, StoreUnavailable
 from cachekit.hooks import Lookup, subscribe
 from cachekit.stores.shelf import Bucket, Event, shelf_for
@@ -27,6 +27,8 @@ logger = logging.getLogger("cachekit.stats")
 
 Sums: TypeAlias = Counter[Asked]
 Observer: TypeAlias = Callable[[Mapping[Asked, int]], None]
+
+KINDS = {MINUTE: "m", QUARTER: "q", HOUR: "h"}
 
 KEPT_MINUTES = 60
 """So many minutes wait for a store that is away; after that, older counts join the oldest of them."""
@@ -96,17 +98,15 @@ class Process:
 
 
 def _by_bucket(minutes: Mapping[int, Sums]) -> dict[Bucket, Counter[str]]:
-    """Sum up for the minute, the hour, and the hour by name."""
+    """Sum up for the minute, the quarter and the hour by door, and for the hour by name."""
     buckets: dict[Bucket, Counter[str]] = {}
     for minute, sums in minutes.items():
-        hour = minute // HOUR * HOUR
         for (_, door, name, result), times in sums.items():
-            for bucket, field in (
-                (Bucket("m", minute), f"{door}\n{result}"),
-                (Bucket("h", hour), f"{door}\n{result}"),
-                (Bucket("n", hour), f"{door}\n{result}\n{name}"),
-            ):
-                buckets.setdefault(bucket, Counter())[field] += times
+            for unit, kind in KINDS.items():
+                own = buckets.setdefault(Bucket(kind, minute // unit * unit), Counter())
+                own[f"{door}\n{result}"] += times
+            own = buckets.setdefault(Bucket("n", minute // HOUR * HOUR), Counter())
+            own[f"{door}\n{result}\n{name}"] += times
     return buckets
 
 
@@ -198,7 +198,7 @@ class History:
 def history(alias: str, window: str = "24h", now: float | None = None) -> History:
     """Return what all processes sent about an alias. Raises StoreUnavailable."""
     chosen, now = WINDOWS[window], time.time() if now is None else now
-    kind = "m" if chosen.unit == MINUTE else "h"
+    kind = KINDS[chosen.unit]
     starts = list(chosen.buckets(now))
     points: dict[int, dict[str, Counts]] = {start: {} for start in chosen.starts(now)}
     for start, fields in zip(starts, shelf_for(alias).read([Bucket(kind, start) for start in starts]), strict=True):

@@ -132,19 +132,19 @@ class Window(NamedTuple):
         return range(last - self.span + self.step, last + 1, self.step)
 
     def buckets(self, now: float) -> range:
-        """Return the stored buckets (minutes or hours) that its points are made of."""
+        """Return the stored buckets (minutes, quarters or hours) that its points are made of."""
         first = self.starts(now)[0]
         return range(first, int(now) // self.unit * self.unit + 1, self.unit)
 
 
-MINUTE, HOUR, DAY = 60, 3_600, 86_400
+MINUTE, QUARTER, HOUR, DAY = 60, 900, 3_600, 86_400
 
 WINDOWS: Mapping[str, Window] = {
     window.name: window
     for window in (
         Window("1h", HOUR, MINUTE, MINUTE),
         Window("6h", 6 * HOUR, 5 * MINUTE, MINUTE),
-        Window("24h", DAY, 15 * MINUTE, MINUTE),
+        Window("24h", DAY, QUARTER, QUARTER),
         Window("7d", 7 * DAY, 2 * HOUR, HOUR),
         Window("30d", 30 * DAY, 6 * HOUR, HOUR),
     )

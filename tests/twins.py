@@ -46,6 +46,7 @@ class Call:
 
 def twin_of(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     """Return `aname` for `name`, from the object or the module where `name` lives."""
-    home = getattr(function, "__self__", None) or sys.modules[function.__module__]
+    owner = getattr(function, "__self__", None)
+    home = sys.modules[function.__module__] if owner is None else owner  # an owner may be false: an empty session is
     twin: Callable[..., Awaitable[Any]] = getattr(home, f"a{function.__name__}")
     return twin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import django
@@ -41,7 +42,7 @@ def tasks(caches: Mapping[str, Any]) -> dict[str, tuple[dict[str, Peer], int]]:
     many = dict.fromkeys(KEYS, "x" * 100)
 
     def peers(call: Any) -> dict[str, Peer]:
-        return {name: lambda cache=cache: call(cache) for name, cache in caches.items()}
+        return {name: partial(call, cache) for name, cache in caches.items()}
 
     return {
         "get, 100 characters": (peers(lambda cache: cache.get("small")), 100),

@@ -69,6 +69,11 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
             self._line = line = line_for(self)
         return line
 
+    def hang_up(self) -> None:
+        """Close the idle connections, if there can be any."""
+        if self._line is not None:
+            self._line.close()
+
     def get_backend_timeout(self, timeout: Any = DEFAULT_TIMEOUT) -> Any:
         """Return a timeout in seconds, at least 0, or None for ever."""
         if timeout is DEFAULT_TIMEOUT:

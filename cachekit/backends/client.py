@@ -16,6 +16,12 @@ _pinned: ContextVar[str] = ContextVar("cachekit_generation", default="")
 class Client(DefaultClient):  # type: ignore[misc]  # django-redis has no types
     """A client whose keys begin with the generation in force, and whose values are our codec's."""
 
+    def __init__(self, server: Any, params: dict[str, Any], backend: Any) -> None:
+        options = params["OPTIONS"]
+        ours = {name: value for name, value in options.items() if name != "SERIALIZER"}  # it may be one for Django's
+        super().__init__(server, {**params, "OPTIONS": ours}, backend)
+        self._params, self._options = params, options
+
     def make_key(self, key: str, version: int | None = None, prefix: str | None = None) -> CacheKey:
         """Return the key as the server knows it; asks the server for the generation, so that no clear is missed."""
         if isinstance(key, CacheKey):
@@ -43,7 +49,7 @@ class Client(DefaultClient):  # type: ignore[misc]  # django-redis has no types
 
     def do_close_clients(self) -> None:
         """Close the idle connections."""
-        self._backend.line.close()
+        self._backend.hang_up()
         super().do_close_clients()
 
     def _generation(self) -> str:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
-from django.conf import settings
-from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 from django_redis.serializers.base import BaseSerializer
 from django_redis.serializers.pickle import PickleSerializer
@@ -15,6 +11,7 @@ from django_redis.serializers.pickle import PickleSerializer
 from cachekit.backends.errors import UnpicklableValue
 from cachekit.core import codecs
 from cachekit.exceptions import UncacheableValue
+from cachekit.signing import signing_keys
 
 
 class SignedPickle(PickleSerializer):  # type: ignore[misc]  # django-redis has no types
@@ -52,17 +49,3 @@ def made(given: Any, options: dict[str, Any]) -> Any:
     if callable(found):
         found = found()
     return found if isinstance(found, BaseSerializer) else Guise(found)
-
-
-@cache
-def signing_keys() -> Sequence[bytes]:
-    """Return the keys derived from SECRET_KEY, to sign with, and from its fallbacks, still to be believed."""
-    return [codecs.signing_key(secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
-
-
-def _forget(*, setting: str, **_: object) -> None:
-    if setting in ("SECRET_KEY", "SECRET_KEY_FALLBACKS"):
-        signing_keys.cache_clear()
-
-
-setting_changed.connect(_forget, dispatch_uid="cachekit.backends.serializers")

@@ -41,14 +41,14 @@ def masked(url: str) -> str:
     return f"{scheme}{mark}{user}:***@{host}"
 
 
-def pool_defaults() -> dict[str, Any]:
+def pool_defaults(url: str) -> dict[str, Any]:
     """Return what every pool starts from: one try (redis-py's retries take 4-6 s to give up) and short waits."""
-    return {
+    defaults = {
         "socket_timeout": READ_TIMEOUT,
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "retry": Retry(NoBackoff(), 0),
-        "socket_keepalive": True,
     }
+    return defaults if url.startswith("unix://") else {**defaults, "socket_keepalive": True}
 
 
 class ConnectionFactory(_ConnectionFactory):  # type: ignore[misc]  # django-redis has no types
@@ -67,7 +67,7 @@ class ConnectionFactory(_ConnectionFactory):  # type: ignore[misc]  # django-red
 
     def get_connection_pool(self, params: dict[str, Any]) -> ConnectionPool:
         """Return a new pool; what the project says goes before our defaults."""
-        pool: ConnectionPool = super().get_connection_pool({**pool_defaults(), **params})
+        pool: ConnectionPool = super().get_connection_pool({**pool_defaults(params["url"]), **params})
         return pool
 
 

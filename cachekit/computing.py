@@ -17,7 +17,7 @@ from cachekit.conf import conf
 from cachekit.core import steps
 from cachekit.core.capture import Capture, capturing, current
 from cachekit.core.entry import NEVER, Header
-from cachekit.core.flights import Flight, Job, Outcome, running_loop
+from cachekit.core.flights import Flight, Job, Outcome, chain, running_loop
 from cachekit.core.plans import Answer, Join, Plan, Produce, Produced, Visit
 from cachekit.exceptions import UncacheableValue
 from cachekit.stores import Store
@@ -51,7 +51,7 @@ def run(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Any]) -> A
                     case Produce():
                         answer = _produce(store, visit, step, produce)
                     case Join(flight, seconds):
-                        answer = _join(visit, flight, seconds)
+                        answer = _join(flight, seconds)
                     case _:
                         answer = store.do(step)
             except BaseException as raised:  # noqa: BLE001 - the plan decides what it means
@@ -74,9 +74,11 @@ async def arun(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Awa
                     case Produce():
                         answer = await _aproduce(store, visit, step, produce)
                     case Join(flight, seconds):
-                        answer = await _ajoin(visit, flight, seconds)
+                        answer = await _ajoin(flight, seconds)
                     case _:
                         answer = await store.ado(step)
+            except GeneratorExit:  # this coroutine was dropped; so is the plan
+                raise
             except BaseException as raised:  # noqa: BLE001 - the plan decides what it means
                 error = raised
     except StopIteration as end:
@@ -84,23 +86,32 @@ async def arun(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Awa
         return result
 
 
-def _join(visit: Visit, flight: Flight, seconds: float) -> Outcome | None:
-    if flight.loop is not None and flight.loop is running_loop():
-        return None  # its leader is a task of this very loop, which cannot go on while we wait
+def _join(flight: Flight, seconds: float) -> Outcome | None:
+    loop = running_loop()
+    if loop is not None and any(one.loop is loop for one in chain(flight)):
+        return None  # what we would wait for waits for a task of this very loop, which cannot go on meanwhile
     try:
-        with flight.waited_for(visit.job):
-            return flight.future.result(seconds)
+        return flight.future.result(seconds)
     except FutureTimeout:
         return None
 
 
-async def _ajoin(visit: Visit, flight: Flight, seconds: float) -> Outcome | None:
+async def _ajoin(flight: Flight, seconds: float) -> Outcome | None:
+    loop = asyncio.get_running_loop()
+    landed = asyncio.Event()  # one of our own: a waiter that is cancelled takes nothing from the others
+
+    def wake(_: object) -> None:
+        try:
+            loop.call_soon_threadsafe(landed.set)
+        except RuntimeError:
+            pass  # the loop ended before the flight
+
+    flight.future.add_done_callback(wake)
     try:
-        with flight.waited_for(visit.job):
-            # shielded: a waiter that is cancelled must not cancel what the others wait for
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(flight.future)), seconds)
+        await asyncio.wait_for(landed.wait(), seconds)
     except TimeoutError:
         return None
+    return flight.future.result()
 
 
 def _produce(store: Store, visit: Visit, step: Produce, produce: Callable[[], Any]) -> Produced:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,13 +19,15 @@ from cachekit.core.flights import Flights, Job
 from cachekit.core.plans import Answer, Visit, renew
 from cachekit.core.policy import Spec
 from cachekit.core.tags import touches
-from cachekit.exceptions import StoreUnavailable, UncacheableValue
+from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import adeliver, ainvalidate, deliver, invalidate, pending
 from cachekit.stores import Store, store_for
 
 __all__ = ["aget_or_set", "ainvalidate", "aresolve", "get_or_set", "invalidate", "refreshing", "resolve", "uncached"]
 
 flights = Flights()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=flights.forget)
 
 _mode: ContextVar[str] = ContextVar("cachekit_mode", default="")
 
@@ -69,7 +72,10 @@ def resolve(spec: Spec, produce: Callable[[], Any]) -> Answer:
         return seen
     if seen is None:
         return Answer(Verdict.MISSING, None, value=produce(), computed=True)
-    return _finished(spec, computing.run(store, renew(seen, flights), seen, produce))
+    answer = computing.run(store, renew(seen, flights), seen, produce)
+    if answer.computed:
+        return answer
+    return _decoded(spec, answer) or Answer(Verdict.MISSING, None, value=produce(), computed=True)
 
 
 async def aresolve(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Answer:
@@ -82,7 +88,10 @@ async def aresolve(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Answer:
         return seen
     if seen is None:
         return Answer(Verdict.MISSING, None, value=await produce(), computed=True)
-    return _finished(spec, await computing.arun(store, renew(seen, flights), seen, produce))
+    answer = await computing.arun(store, renew(seen, flights), seen, produce)
+    if answer.computed:
+        return answer
+    return _decoded(spec, answer) or Answer(Verdict.MISSING, None, value=await produce(), computed=True)
 
 
 def _bypasses(spec: Spec) -> bool:
@@ -116,7 +125,7 @@ def _judged(spec: Spec, store: Store, found: Found | None) -> Answer | Visit | N
     now, verdict, dirty = store.now(), Verdict.MISSING, computing.dirty_tags()
     if found is not None and found.header is not None:
         header = found.header
-        verdict = judge(found, now, 1 - random.random() if spec.policy.beta else 1.0)  # noqa: S311 - no secret
+        verdict = judge(found, now, (1 - random.random()) ** spec.policy.beta)  # noqa: S311 - no secret
         if _mode.get() == "refresh" and verdict is not Verdict.STALE:
             verdict, found = Verdict.MISSING, found._replace(header=None)
         elif verdict is Verdict.FRESH and not (dirty and touches(header.tags, dirty)):
@@ -143,15 +152,6 @@ def _decoded(spec: Spec, answer: Answer) -> Answer | None:
     if outer is not None and answer.header is not None:
         outer.take_in(answer.header, answer.read_point)
     return answer._replace(value=value)
-
-
-def _finished(spec: Spec, answer: Answer) -> Answer:
-    if answer.computed:
-        return answer
-    decoded = _decoded(spec, answer)
-    if decoded is None:
-        raise UncacheableValue(f"The value of {spec.name} was encoded but does not decode. Return plain data from it.")
-    return decoded
 
 
 def _count(spec: Spec, result: str) -> None:

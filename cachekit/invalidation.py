@@ -8,9 +8,13 @@ from typing import Any
 
 from cachekit import hooks
 from cachekit.core.steps import Invalidate
+from cachekit.core.tags import EVERYTHING
 from cachekit.exceptions import StoreUnavailable
 from cachekit.registry import targets_of
 from cachekit.stores import aliases, store_for
+
+MAX_WAITING = 1000
+"""So many invalidations are kept for a store that is away; more than that become one of everything."""
 
 _lock = threading.Lock()
 _undelivered: dict[str, list[Invalidate]] = {}
@@ -31,6 +35,7 @@ def invalidate_tags(told: Iterable[str], *, why: str = "", by: str = "", alias: 
     done = True
     for one, step in _steps(told, why, by, alias):
         try:
+            deliver(one)
             store_for(one).do(step)
         except StoreUnavailable:
             done = _keep(one, step)
@@ -44,6 +49,7 @@ async def ainvalidate(*things: Any, why: str = "", by: str = "", alias: str = ""
     done = True
     for one, step in _steps(targets_of(things), why, by, alias):
         try:
+            await adeliver(one)
             await store_for(one).ado(step)
         except StoreUnavailable:
             done = _keep(one, step)
@@ -84,7 +90,11 @@ def _steps(tags: Iterable[str], why: str, by: str, alias: str) -> list[tuple[str
 
 def _keep(alias: str, step: Invalidate) -> bool:
     with _lock:
-        _undelivered.setdefault(alias, []).append(step)
+        waiting = _undelivered.setdefault(alias, [])
+        if len(waiting) < MAX_WAITING:
+            waiting.append(step)
+        else:
+            waiting[:] = [Invalidate((EVERYTHING,), f"more than {MAX_WAITING} while the cache was away", "cachekit")]
     return False
 
 

@@ -63,7 +63,11 @@ def row(family: str, field: Field[Any, Any], pk: Any) -> str:
 def slice_of(family: str, field: Field[Any, Any], value: Any) -> str:
     """Return the tag of the rows with this value of a declared index; every slice where only the database knows it."""
     found = _converted(field, value)
-    return f"{family}?*" if found is _ODD else _bounded(f"{family}?{field.name}={canonical(found)}", f"{family}?{field.name}=")
+    return (
+        f"{family}?*"
+        if found is _ODD
+        else _bounded(f"{family}?{field.name}={canonical(found)}", f"{family}?{field.name}=")
+    )
 
 
 _ODD: Any = object()
@@ -143,6 +147,8 @@ def _text_targets(text: str) -> Iterable[str]:
     tag = tags.parse(text)
     if tag.kind == "table":
         return whole(tag.family)
+    if tag.kind == "whole" and text.endswith(("#*", "?*")):
+        return (text, text[:-2])
     return (text, tag.family) if tag.kind in ("row", "slice") else (text,)  # the table hears of each of its rows
 
 

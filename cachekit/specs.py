@@ -33,11 +33,11 @@ class Door:
 
     def __init__(self, kind: str, name: str, options: Mapping[str, Any], codec: Any = pickles) -> None:
         self._options = tuple(sorted((key, value) for key, value in options.items() if key != "alias"))
-        for tag in policy_of(Conf(), self._options).tags:  # what is wrong is said where it is written
-            dependency(tag)
         self.kind = kind
         self.name = name
         self.tag = f"{kind}:{name}"
+        for tag in (self.tag, *policy_of(Conf(), self._options).tags):  # what is wrong is said where it is written
+            dependency(tag)
         self.codec = codec
         self._alias: str = options.get("alias", "")
 

@@ -11,6 +11,7 @@ FORMAT = b"CK\x01"
 _HEAD = struct.Struct(">3sB8sQQQIH")
 NEVER = 2**63 - 1
 """The soft expiry of an entry without a timeout, and the point of what was lost: later than every read point."""
+_LEAST = 5e-324
 
 
 class Header(NamedTuple):
@@ -88,6 +89,6 @@ def judge(found: Found, now: int, dice: float = 1.0) -> Verdict:
         return Verdict.STALE
     if header.expiry <= now:
         return Verdict.EXPIRED
-    if dice < 1.0 and now - header.cost * math.log(dice) >= header.expiry:
+    if dice < 1.0 and now - header.cost * math.log(dice or _LEAST) >= header.expiry:
         return Verdict.EARLY
     return Verdict.FRESH

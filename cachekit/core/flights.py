@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from cachekit.core.entry import Header
@@ -31,11 +30,11 @@ class Outcome(NamedTuple):
 
     def serves(self, epoch: bytes, arrival: int, arrived: float) -> bool:
         """Tell whether one who arrived at ledger time `arrival` (monotonic: `arrived`) may take it."""
-        if self.header is None:
+        if self.started >= arrived:
+            return self.header is not None or self.error is not None
+        if self.header is None:  # an error of before may be over by now
             return False
-        if self.proven or self.started >= arrived:
-            return True
-        return bool(epoch) and self.header.epoch == epoch and self.header.read_point >= arrival
+        return self.proven or (bool(epoch) and self.header.epoch == epoch and self.header.read_point >= arrival)
 
 
 class Job:
@@ -44,7 +43,7 @@ class Job:
     __slots__ = ("waits",)
 
     def __init__(self) -> None:
-        self.waits: set[Flight] = set()
+        self.waits: list[Flight] = []
 
 
 class Flight:
@@ -57,20 +56,15 @@ class Flight:
         self.job = job
         self.loop = loop
 
-    @contextmanager
-    def waited_for(self, job: Job) -> Iterator[None]:
-        """Note that `job` waits for this flight."""
-        job.waits.add(self)
-        try:
-            yield
-        finally:
-            job.waits.discard(self)
-
 
 class Flights:
     """The computations under way in this process."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: what a fork copied has no thread that could land it."""
         self._lock = threading.Lock()
         self._flights: dict[tuple[str, str], Flight] = {}
         self._shunned: dict[tuple[str, str], float] = {}
@@ -95,6 +89,19 @@ class Flights:
             flight = self._flights[key] = Flight(job, loop)
             return flight, True
 
+    def may_wait(self, flight: Flight, job: Job) -> bool:
+        """Note that `job` waits for a flight and return True; False if the chain of waits leads back to `job`."""
+        with self._lock:
+            if any(one.job is job for one in chain(flight)):
+                return False
+            job.waits.append(flight)
+            return True
+
+    def waited(self, flight: Flight, job: Job) -> None:
+        """Note that `job` waits no more."""
+        with self._lock:
+            job.waits.remove(flight)
+
     def close(self, key: tuple[str, str], flight: Flight) -> None:
         """Let nobody join any more; those who wait go on waiting for `land`."""
         with self._lock:
@@ -108,18 +115,16 @@ class Flights:
             flight.future.set_result(outcome)
 
 
-def may_wait(flight: Flight, job: Job) -> bool:
-    """Tell whether waiting can end: not if the chain of waits leads back to `job`."""
+def chain(flight: Flight) -> Iterator[Flight]:
+    """Yield a flight, those that its job waits for, and so on."""
     seen: set[int] = set()
     front = [flight]
     while front:
         one = front.pop()
-        if one.job is job:
-            return False
         if id(one) not in seen:
             seen.add(id(one))
+            yield one
             front += list(one.job.waits)
-    return True
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

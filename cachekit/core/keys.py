@@ -47,9 +47,9 @@ def _scalar(value: Any) -> tuple[str, bytes] | None:
     if isinstance(value, enum.Enum):
         return f"{kind.__module__}.{kind.__qualname__}", value.name.encode()
     if isinstance(value, _TEXTUAL):
-        return kind.__name__, repr(value).encode() if isinstance(value, datetime.datetime) else str(value).encode()
-    if isinstance(value, str):  # safe and lazy strings
-        return "str", str(value).encode("utf-8", "surrogatepass")
+        return kind.__name__, repr(value).encode()  # str() hides zones and folds
+    if isinstance(value, str):  # text marked as safe HTML is another argument than the same text unmarked
+        return kind.__name__, str(value).encode("utf-8", "surrogatepass")
     if isinstance(value, int):
         return kind.__name__, str(int(value)).encode()
     return None
@@ -59,7 +59,8 @@ def _container(value: Any) -> tuple[str, bytes] | None:
     if isinstance(value, (list, tuple)):
         return type(value).__name__, _joined(framed(item) for item in value)
     if isinstance(value, Mapping):
-        return "map", _joined(sorted(framed(key) + framed(item) for key, item in value.items()))
+        items = getattr(value, "lists", value.items)()  # a QueryDict holds more than its items
+        return "map", _joined(sorted(framed(key) + framed(item) for key, item in items))
     if isinstance(value, (set, frozenset)):
         return "set", _joined(sorted(framed(item) for item in value))
     return None

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from cachekit.core import steps
 from cachekit.core.entry import NEVER, Found, Header, Verdict, judge, seal
-from cachekit.core.flights import Flight, Flights, Job, Outcome, may_wait
+from cachekit.core.flights import Flight, Flights, Job, Outcome
 from cachekit.core.policy import Spec
 from cachekit.exceptions import StoreUnavailable
 
@@ -85,30 +85,41 @@ Plan = Generator[Any, Any, Answer]
 
 def renew(visit: Visit, flights: Flights) -> Plan:
     """Get a value that is not there: join who computes it already, or compute it under a lease."""
-    for _ in range(
-        0 if flights.is_shunned(visit.ident) else 2
-    ):  # the second computation began after we came: it serves whatever the first was
+    deadline = visit.arrived + visit.spec.policy.wait
+    chances = 0 if flights.is_shunned(visit.ident) else 2  # the second computation began after we came: it serves
+    while chances:
         flight, leads = flights.enter(visit.ident, visit.job)
         if leads:
             return (yield from _lead(visit, flights, flight))
         if visit.spare is not None:
             return visit.spare
-        if not may_wait(flight, visit.job):
+        outcome = yield from _joined(visit, flights, flight, deadline - time.monotonic())
+        if outcome is None or outcome.refused:
             break
-        outcome: Outcome | None = yield Join(flight, visit.spec.policy.wait)
-        if outcome is None:
-            break
-        if outcome.error is not None:
-            raise outcome.error
-        if outcome.refused:
-            break
-        if outcome.header is None:
-            continue  # its leader gave up: somebody else leads now
         found = visit.found
         if outcome.serves(found.epoch if found else b"", found.last if found else NEVER, visit.arrived):
-            return Answer(visit.verdict, outcome.header, outcome.header.read_point, outcome.payload)
+            return _landed(visit, outcome)
+        chances -= 1 if outcome.header or outcome.error else 0  # a leader that gave up leaves its place to another
     begun = yield from _begin(visit, 0)
     return (yield from _compute(visit, begun, lambda _: None))
+
+
+def _joined(visit: Visit, flights: Flights, flight: Flight, seconds: float) -> Generator[Any, Any, Outcome | None]:
+    """Wait for a flight; None when it took too long, or if waiting for it would never end."""
+    if seconds <= 0 or not flights.may_wait(flight, visit.job):
+        return None
+    try:
+        outcome: Outcome | None = yield Join(flight, seconds)
+    finally:
+        flights.waited(flight, visit.job)
+    return outcome
+
+
+def _landed(visit: Visit, outcome: Outcome) -> Answer:
+    if outcome.error is not None:
+        raise outcome.error
+    header = outcome.header
+    return Answer(visit.verdict, header, header.read_point if header else 0, outcome.payload)
 
 
 def _lead(visit: Visit, flights: Flights, flight: Flight) -> Plan:
@@ -171,6 +182,8 @@ def _compute(visit: Visit, begun: steps.Begun | None, share: Any) -> Plan:
     token = begun.token if begun else ""
     try:
         produced: Produced = yield Produce(begun, _lease(visit))
+    except GeneratorExit:  # nobody drives this plan any more
+        raise
     except BaseException:
         if token:
             yield from _release(visit, token)

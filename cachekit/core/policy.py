@@ -8,6 +8,9 @@ from typing import Any
 
 from cachekit.core.codecs import Codec
 
+FOR_EVER = 100 * 366 * 86_400
+"""A timeout beyond a hundred years means none, whatever number says so."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
@@ -30,9 +33,12 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        if self.timeout is not None and (not _is_number(self.timeout) or self.timeout < 0):
+        if self.timeout is not None and not _is_measure(self.timeout):
             raise ValueError(f"timeout is a number of seconds, 0 or more, or None for no limit; not {self.timeout!r}")
-        if not 0 <= self.jitter < 1:
+        for name in ("negative_timeout", "grace", "wait", "beta"):
+            if not _is_measure(value := getattr(self, name)) or (math.isinf(value) and name != "negative_timeout"):
+                raise ValueError(f"{name} is a number, 0 or more; not {value!r}")
+        if not _is_measure(self.jitter) or self.jitter >= 1:
             raise ValueError(f"jitter is a share of the timeout, from 0 to below 1; not {self.jitter!r}")
         tags: object = self.tags
         if isinstance(tags, str):
@@ -43,7 +49,7 @@ class Policy:
         timeout = math.inf if self.timeout is None else self.timeout
         if is_negative(value):
             timeout = min(timeout, self.negative_timeout)
-        return timeout if math.isinf(timeout) else timeout * (1 - self.jitter * dice)
+        return math.inf if timeout > FOR_EVER else timeout * (1 - self.jitter * dice)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,5 +73,5 @@ def is_negative(value: Any) -> bool:
     )
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+def _is_measure(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0  # which no NaN is

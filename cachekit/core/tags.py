@@ -29,13 +29,15 @@ _ABOVE = {"t": "{}", "n": "{}", "r": "{}#*", "s": "{}?*"}
 """By kind: the whole thing above a dependency, or which it is itself."""
 MAX_LENGTH = 250
 MAX_ROWS = 32
+LONGEST_KEPT = 4096
+"""Longer dependencies (bytes) are taken apart each time, for their sum would have no bound."""
 FREE = "~"
 EVERYTHING = "*"
 
-_TABLE = re.compile(r"[A-Za-z_]\w*\.\w+(@[\w-]+)?")
+_TABLE = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*(@[\w-]+)?")
 _MODEL_TAG = re.compile(rf"(?P<family>{_TABLE.pattern})(?P<kind>[#?])(?P<rest>.+)")
 _NAMED = re.compile(r"(?P<family>(?:function|view|fragment|query):[^#]+)(?:#(?P<rest>.+))?")
-_UNFIT = re.compile(r"[\s\x00-\x1f\x7f]")
+_UNFIT = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class Tag(NamedTuple):
@@ -67,11 +69,13 @@ def parse(text: str) -> Tag:
         raise InvalidTag(
             f"A tag is a string, not {type(text).__name__}: {text!r}. Pass a model or an instance to invalidate()."
         )
-    if not text or len(text) > MAX_LENGTH:
-        raise InvalidTag(f"A tag has 1 to {MAX_LENGTH} characters, this one has {len(text)}: {text[:40]!r}")
+    if not text or len(text) > MAX_LENGTH or len(text.encode("utf-8", "replace")) > MAX_LENGTH:
+        raise InvalidTag(f"A tag has 1 to {MAX_LENGTH} bytes, this one has {len(text):,} characters: {text[:40]!r}")
     if _UNFIT.search(text):
-        proposal = _UNFIT.sub("-", text.strip())
-        raise InvalidTag(f"Tag {text!r} holds white space or a control character. Write it as {proposal!r}.")
+        proposal = _UNFIT.sub("-", text.strip()) or "-"
+        raise InvalidTag(
+            f"Tag {text!r} holds white space, a control character or half of one. Write it as {proposal!r}."
+        )
     if text == EVERYTHING or text.startswith("db:"):
         return Tag(text, "whole", text, b"")
     if _TABLE.fullmatch(text):
@@ -120,7 +124,7 @@ def _written(groups: Mapping[tuple[str, str], set[bytes]]) -> bytes:
     for (kind, family), digests in sorted(groups.items()):
         name = family.encode()
         fields = b"".join(sorted(digests))
-        out.append(b"%b%c%b%b%b" % (kind.encode(), len(name), name, (len(fields) // 8).to_bytes(2, "big"), fields))
+        out.append(b"%b%c%b%b%b" % (kind.encode(), len(name), name, (len(fields) // 8).to_bytes(4, "big"), fields))
     return b"".join(out)
 
 
@@ -142,14 +146,24 @@ def _decoded(blob: bytes) -> Iterable[tuple[str, str, list[bytes]]]:
         kind, length = chr(blob[at]), blob[at + 1]
         family = blob[at + 2 : at + 2 + length].decode()
         at += 2 + length
-        count = int.from_bytes(blob[at : at + 2], "big")
-        yield kind, family, [blob[at + 2 + 8 * n : at + 10 + 8 * n] for n in range(count)]
-        at += 2 + 8 * count
+        count, at = int.from_bytes(blob[at : at + 4], "big"), at + 4
+        yield kind, family, [blob[at + 8 * n : at + 8 * n + 8] for n in range(count)]
+        at += 8 * count
+
+
+def layout(blob: bytes) -> Layout:
+    """Return where to look for the points of encoded dependencies, whole things above them included.
+
+    Raises ValueError for bytes that are no dependencies.
+    """
+    try:
+        return _layout(blob) if len(blob) <= LONGEST_KEPT else _layout.__wrapped__(blob)
+    except IndexError as error:
+        raise ValueError("These bytes are no dependencies.") from error
 
 
 @lru_cache(maxsize=16384)
-def layout(blob: bytes) -> Layout:
-    """Return where to look for the points of encoded dependencies, whole things above them included."""
+def _layout(blob: bytes) -> Layout:
     whole = {EVERYTHING}
     places: dict[bytes, list[bytes]] = {}
     for kind, family, digests in _decoded(blob):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from functools import cache
 
 from django.conf import settings
 from django.core.cache import caches
 from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
 
 from cachekit.exceptions import ImproperStore
 from cachekit.stores.base import Store
@@ -23,7 +25,21 @@ def store_for(alias: str) -> Store:
 
 def aliases() -> list[str]:
     """Return the aliases of CACHES that use a cachekit backend, in the order of the setting."""
-    return [alias for alias in settings.CACHES if hasattr(caches[alias], "make_store")]
+    return list(_aliases())
+
+
+@cache
+def _aliases() -> tuple[str, ...]:
+    """Look at the classes only: to make a cache may take a package that another alias needs, and fail."""
+    found = []
+    for alias, given in settings.CACHES.items():
+        try:
+            backend = import_string(given["BACKEND"])
+        except (ImportError, KeyError):  # Django says so where this alias is used
+            continue
+        if hasattr(backend, "make_store"):
+            found.append(alias)
+    return tuple(found)
 
 
 def forget() -> None:
@@ -32,6 +48,7 @@ def forget() -> None:
         for store in _stores.values():
             store.reset()
         _stores.clear()
+        _aliases.cache_clear()
 
 
 def _made(alias: str) -> Store:

@@ -90,13 +90,16 @@ class Ledger:
         replies = yield Exchange(ask.payload + pack("GET", step.key), ask.replies + 1)
         data = raised(replies)[-1]
         header, payload = unseal(data)
+        if header is not None and header.tags != guess:
+            try:
+                ask = self.ask(header.tags)
+            except ValueError:  # somebody else wrote this
+                header, payload = None, b""
+            else:
+                guess = self._remember(step.key, header.tags)
+                replies = yield Exchange(ask.payload, ask.replies)
         if header is None:
             self._seen.pop(step.key, None)
-        elif header.tags != guess:
-            self._remember(step.key, header.tags)
-            guess = header.tags
-            ask = self.ask(guess)
-            replies = yield Exchange(ask.payload, ask.replies)
         ask, replies = yield from self._completed(guess, ask, replies)
         epoch, last, newest = self.points(ask, replies)
         return Found(header, payload, epoch, last, newest)
@@ -108,7 +111,11 @@ class Ledger:
             return known
         if len(self._asks) > 4096:
             self._asks.clear()
-        ask = self._asks[blob] = self._question(tags.layout(blob), frozenset())
+        return self._keep(blob, self._question(tags.layout(blob), frozenset()))
+
+    def _keep(self, blob: bytes, ask: Ask) -> Ask:
+        if len(blob) <= tags.LONGEST_KEPT:
+            self._asks[blob] = ask
         return ask
 
     def _question(self, layout: tags.Layout, known: frozenset[bytes]) -> Ask:
@@ -124,7 +131,7 @@ class Ledger:
     ) -> Generator[Exchange, list[Any], tuple[Ask, list[Any]]]:
         """Ask again while there are buckets that the question did not know of."""
         while not (born := ask.born(raised(replies))) <= ask.known:
-            ask = self._asks[blob] = self._question(ask.layout, ask.known | born)
+            ask = self._keep(blob, self._question(ask.layout, ask.known | born))
             replies = yield Exchange(ask.payload, ask.replies)
         return ask, replies
 
@@ -144,10 +151,12 @@ class Ledger:
                 return epoch, last, NEVER
         return epoch, last, newest
 
-    def _remember(self, key: str, blob: bytes) -> None:
+    def _remember(self, key: str, blob: bytes) -> bytes:
         if len(self._seen) > 50_000:
             self._seen.clear()
-        self._seen[key] = blob
+        if len(blob) <= tags.LONGEST_KEPT:
+            self._seen[key] = blob
+        return blob
 
     # Computing
 

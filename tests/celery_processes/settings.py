@@ -26,16 +26,22 @@ CACHES = {
         "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 2, "SOCKET_TIMEOUT": 2},
     }
 }
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": str(FOLDER / "fleet.sqlite3"),
-        "OPTIONS": {
-            "timeout": 20,
-            "transaction_mode": "IMMEDIATE",
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;",
-        },
-    }
+SQLITE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": str(FOLDER / "fleet.sqlite3"),
+    "OPTIONS": {
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;",
+    },
 }
+POSTGRES = {
+    "ENGINE": "django.db.backends.postgresql",
+    "HOST": "127.0.0.1",
+    "PORT": os.environ.get("FLEET_POSTGRES_PORT", ""),
+    "USER": "postgres",
+    "NAME": "fleet",
+}
+DATABASES = {"default": POSTGRES if POSTGRES["PORT"] else SQLITE}
 CELERY_BROKER_URL = f"{REDIS_URL}/1"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

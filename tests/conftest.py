@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 ENVIRONMENT = pytest.StashKey[Environment]()
 S = TypeVar("S", bound=Server)
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
+collect_ignore = [] if find_spec("django_prometheus") else ["demo_site", "browser"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -93,6 +93,16 @@ def test_a_unix_socket(make: Make, valkey: Valkey, call: Call) -> None:
     assert call(cache.get, "k") == 1
 
 
+def test_fakeredis_for_tests_of_projects() -> None:
+    cache: Any = caches["fake"]
+
+    assert cache.set("k", {"a": 1}) is True
+    assert cache.get("k") == {"a": 1}
+    assert cache.incr("n", ignore_key_check=True) == 1
+    assert cache.clear() is True
+    assert cache.get("k") is None
+
+
 @pytest.mark.parametrize("path", ["django_redis.client.DefaultClient", "cachekit.backends.client.Client"])
 def test_django_rediss_default_client_may_be_named(make: Make, path: str) -> None:
     cache = make(OPTIONS={"CLIENT_CLASS": path})

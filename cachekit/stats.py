@@ -1,7 +1,7 @@
 """Count lookups in process, send the sums to the stores now and then, and read what all processes sent.
 
 The hit path pays one step of a counter. A daemon thread sends the differences every `STATS_INTERVAL` seconds: minutes,
-quarters and hours by door, hours by name. What cannot be sent waits in process, under the minute in which it was counted.
+quarters and hours by door, hours by name. What cannot be sent waits in process, under the minute it was counted in.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def address(page: str) -> str:
 
 
 def test_every_page_is_in_the_table() -> None:
-    pages = {pattern.name.removeprefix("cachekit_cache_") for pattern in CacheAdmin(Cache, admin.site).get_urls()}
+    pages = {str(pattern.name).removeprefix("cachekit_cache_") for pattern in CacheAdmin(Cache, admin.site).get_urls()}
 
     assert pages == set(PAGES)
 

@@ -1,0 +1,128 @@
+"""The pages in a real browser, under a strict Content-Security-Policy, with and without JavaScript."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+
+from cachekit import hooks, invalidate
+from cachekit.hooks import Lookup
+from tests.dashboard.people import url
+from tests.test_browser import everything, fill
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+    from pytest_django.live_server_helper import LiveServer
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+
+
+def strict(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    def answer(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response["Content-Security-Policy"] = POLICY
+        return response
+
+    return answer
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("needs Chromium (Debian: apt-get install chromium)")
+    former = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = (
+        "1"  # Playwright's loop runs in this thread; the database is asked beside it
+    )
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=program)
+        yield found
+        found.close()
+    if former is None:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture(params=[True, False], ids=["with scripts", "without scripts"])
+def page(request: pytest.FixtureRequest, browser: Browser, live_server: LiveServer, settings: Any) -> Iterator[Page]:
+    """A page of somebody logged in; whatever the console says fails the test."""
+    settings.MIDDLEWARE = [f"{__name__}.strict", *settings.MIDDLEWARE]
+    User.objects.create_superuser("ana", password="secret")
+    context = browser.new_context(base_url=live_server.url, java_script_enabled=request.param)
+    context.route("**/favicon.ico", lambda route: route.fulfill(status=204))
+    found, told = context.new_page(), []
+    found.on("console", lambda message: told.append(message.text))
+    found.on("pageerror", lambda error: told.append(str(error)))
+    found.on("response", lambda answer: told.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None)
+    found.goto(url("changelist"))
+    found.fill("[name=username]", "ana")
+    found.fill("[name=password]", "secret")
+    found.click("[type=submit]")
+    found.wait_for_selector(".ck")
+    yield found
+    context.close()
+    assert told == []
+
+
+def test_from_the_ratio_to_a_purge(page: Page) -> None:
+    for _ in range(150):
+        hooks.tell(Lookup("default", "view", "shop.home", "hit"))
+    hooks.tell(Lookup("default", "view", "shop.home", "miss"))
+    invalidate("homepage", why="import", by="ana", alias="default")
+    fill("default", 5)
+
+    page.goto(url("changelist"))
+    assert page.get_by_test_id("ck-ratio-default").inner_text() == "99.3 %"
+    assert "homepage" in page.get_by_test_id("ck-invalidations").inner_text()
+    page.get_by_text("The same as a table").click()
+    assert "99.3 %" in page.get_by_test_id("ck-chart-table").inner_text()
+
+    page.get_by_role("link", name="Keys default").click()
+    page.get_by_test_id("ck-rows").get_by_role("link").first.click()
+    assert "number" in page.get_by_test_id("ck-value").inner_text()
+    page.get_by_test_id("ck-purge-key").click()
+    assert "1 key is concerned." in page.get_by_test_id("ck-count").inner_text()
+    assert len(everything("default")) == 5
+    page.get_by_test_id("ck-confirm-button").click()
+    assert "Removed" in page.locator(".messagelist").inner_text()
+    assert len(everything("default")) == 4
+
+    page.get_by_label("pattern", exact=True).check()
+    page.get_by_label("Tag, key or pattern").fill("*")
+    page.get_by_test_id("ck-preview").click()
+    page.get_by_test_id("ck-confirm-button").click()
+    assert everything("default") == []
+    assert "pattern “*”" in page.get_by_test_id("ck-purges").inner_text()
+
+
+@pytest.mark.parametrize("width", [320, 768, 1280])
+def test_no_page_scrolls_sideways(page: Page, width: int) -> None:
+    hooks.tell(Lookup("default", "view", "a" * 150, "miss"))
+    fill("default", 3, "k" * 150)
+    page.set_viewport_size({"width": width, "height": 700})
+
+    for address in (url("changelist"), url("keys", "default"), url("purge")):
+        page.goto(address)
+        size = page.locator("html").bounding_box()
+        content = page.locator(".ck").bounding_box()
+        assert size is not None
+        assert content is not None
+        assert content["x"] + content["width"] <= size["width"] + 1
+
+
+def test_a_server_that_is_away_shows_a_page(page: Page, use_cache: Any) -> None:
+    use_cache("redis://127.0.0.1:1/0")
+
+    page.goto(url("changelist"))
+
+    assert "does not answer" in page.get_by_test_id("ck-problem").inner_text()

@@ -9,7 +9,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.locmem import LocMemCache
 
 from cachekit import hooks
-from cachekit.backends.aliases import alias_of
+from cachekit.backends.aliases import alias_of, aliases_of
 from cachekit.backends.errors import pickling
 from cachekit.backends.families import family
 from cachekit.invalidation import ainvalidate, invalidate
@@ -69,14 +69,14 @@ class MemoryCache(LocMemCache):
     def clear(self) -> None:
         """Remove everything, what cachekit's other doors keep under this alias too."""
         super().clear()
-        if self.alias:
-            invalidate("*", why="clear()", alias=self.alias)
+        for alias in aliases_of(*self._given):
+            invalidate("*", why="clear()", alias=alias)
 
     async def aclear(self) -> None:
         """Like `clear`."""
         super().clear()
-        if self.alias:
-            await ainvalidate("*", why="clear()", alias=self.alias)
+        for alias in aliases_of(*self._given):
+            await ainvalidate("*", why="clear()", alias=alias)
 
     aget = at_once("get")
     aset = at_once("set")

@@ -78,6 +78,18 @@ def test_clear_reaches_the_other_doors(cache: Any, call: Call) -> None:
     assert counted() == 2
 
 
+def test_clear_reaches_every_alias_of_the_same_memory(settings: Any, cache: Any, call: Call) -> None:
+    settings.CACHES = {**settings.CACHES, "twin": settings.CACHES["memory"]}
+    calls: list[str] = []
+    counted = [cached(alias=alias, name=alias)(lambda: len(calls)) for alias in ("memory", "twin")]
+    assert [ask() for ask in counted] == [0, 0]
+    calls.append("changed")
+
+    call(caches["twin"].clear)
+
+    assert [ask() for ask in counted] == [1, 1]
+
+
 def test_a_cache_made_by_hand(call: Call) -> None:
     cache: Any = MemoryCache("by-hand", {})
 

@@ -211,7 +211,6 @@ def test_the_install_of_the_readme_works_in_an_existing_project(walk: Walk) -> N
     walk.write("project/settings.py", 'INSTALLED_APPS += ["shop"]\n')
     walk.write("shop/models.py", MODELS)
     walk.write("shop/templates/shop/product.html", "{{ product.name }}")
-    walk.write("project/urls.py", URLS)
     walk.type("python manage.py makemigrations shop", [])
     readme = (ROOT / "README.md").read_text()
     section = readme.partition("## Install into an existing project\n")[2].partition("\n## ")[0]
@@ -224,6 +223,7 @@ def test_the_install_of_the_readme_works_in_an_existing_project(walk: Walk) -> N
         elif "migrate" in text:
             walk.type("python manage.py migrate", [])
 
+    walk.write("project/urls.py", URLS)
     walk.write("visit.py", VISIT)
     walk.type("python manage.py check --fail-level WARNING", ["no issues"])
     walk.type("python manage.py shell < visit.py", ["Ring 1", "Ring 0", "Chain 1", "Chain 0"])

@@ -1,0 +1,1 @@
+"""`make demo`: start everything the shop needs, and stop it again."""

@@ -1,0 +1,1 @@
+"""The shop: diamonds, orders and what is cached of them."""

@@ -1,0 +1,14 @@
+"""The shop's entry in INSTALLED_APPS."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class ShopConfig(AppConfig):
+    """The shop."""
+
+    name = "demo_site.shop"
+    label = "shop"
+    verbose_name = "Diamond shop"
+    default_auto_field = "django.db.models.BigAutoField"

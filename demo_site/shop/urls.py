@@ -1,0 +1,20 @@
+"""The shop's addresses."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from demo_site.shop import views
+
+app_name = "shop"
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("diamonds/", views.listing, name="all"),
+    path("diamonds/<slug:slug>/", views.listing, name="category"),
+    path("diamond/<int:pk>/", views.product, name="product"),
+    path("diamond/<int:pk>/order/", views.order, name="order"),
+    path("diamond/<int:pk>/ordered/", views.ordered, name="ordered"),
+    path("sales/", views.sales, name="sales"),
+    path("healthz/", views.health, name="health"),
+]

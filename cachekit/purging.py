@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from django.apps import apps
@@ -10,12 +10,12 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from cachekit import browser
-from cachekit.core.entry import unseal
+from cachekit.core.entry import Header, unseal
 from cachekit.core.tags import parse, touches
 from cachekit.exceptions import InvalidTag
 from cachekit.invalidation import invalidate
 from cachekit.registry import targets_of
-from cachekit.stores.listing import listing_for
+from cachekit.stores.listing import Listing, listing_for
 
 BATCH = 500
 """So many keys go in one UNLINK: others wait a millisecond at most."""
@@ -25,6 +25,8 @@ WORK = 10.0
 """So many seconds a purge may take; what is left is said."""
 HEAD = 4096
 """So many bytes of an entry hold its tags, but for the longest."""
+WHOLE_HEAD = 66_000
+"""So many hold the longest."""
 SAMPLE = 20
 
 
@@ -112,8 +114,17 @@ def _depending(target: Target) -> Iterator[tuple[bool, list[bytes]]]:
     """Walk through the entries of an alias and yield those that depend on the target's tags."""
     listing, wanted = listing_for(target.alias), tags_of(target)
     for last, keys in browser.walk(target.alias, "*", LOOK, ("entries",)):
-        headers = [unseal(head)[0] for head in listing.heads(keys, HEAD)]
-        yield last, [raw for raw, header in zip(keys, headers, strict=True) if header and touches(header.tags, wanted)]
+        headers = _headers(listing, keys)
+        yield last, [raw for raw in keys if raw in headers and touches(headers[raw].tags, wanted)]
+
+
+def _headers(listing: Listing, keys: Sequence[bytes]) -> dict[bytes, Header]:
+    """Read what stands before the values; of entries with very many tags the rest in a second try."""
+    heads = dict(zip(keys, listing.heads(keys, HEAD), strict=True))
+    longer = [raw for raw, head in heads.items() if len(head) == HEAD and unseal(head)[0] is None]
+    heads.update(zip(longer, listing.heads(longer, WHOLE_HEAD), strict=True))
+    found = {raw: unseal(head)[0] for raw, head in heads.items()}
+    return {raw: header for raw, header in found.items() if header is not None}
 
 
 def _checked_key(alias: str, what: str) -> str:

@@ -99,6 +99,12 @@ def test_a_tag_makes_stale_what_depends_on_it(alias: str) -> None:
     assert (shown(), other()) == (2, 1)
 
 
+def test_an_entry_of_many_tags_is_counted_too(alias: str) -> None:
+    fill(alias, 2, "k", *(f"tag{number}" for number in range(2_000)))
+
+    assert preview(target(alias, "tag", "tag1234")).found == 2
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_model_makes_stale_what_was_computed_from_its_rows(alias: str) -> None:
     from tests.zoo.models import Author

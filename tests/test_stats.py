@@ -113,6 +113,14 @@ def test_what_was_counted_can_be_read_back(alias: str) -> None:
     assert sum(counts.total for _, counts in stats.series(alias, "7d", "view")) == 1
 
 
+def test_the_latest_minutes_are_the_latest(alias: str) -> None:
+    stats.count(hit(alias))
+    stats.flush()
+
+    assert stats.latest(alias) == Counts(hit=1)
+    assert stats.latest(alias, now=time.time() + 6 * 60) == Counts()
+
+
 @pytest.mark.parametrize("window", WINDOWS)
 def test_every_window_ends_now(alias: str, window: str) -> None:
     stats.count(hit(alias))
@@ -252,6 +260,33 @@ def test_a_process_that_ends_sends_the_rest(valkey: Valkey) -> None:
     subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=30)
 
     assert stats.names("default", "1h")["view", "short"] == Counts(hit=1)
+
+
+CROWD = """
+import threading
+import django
+django.setup()
+from cachekit import cached
+
+@cached(timeout=60, name="crowd")
+def answer(number):
+    return number
+
+def ask():
+    for number in range(400):
+        answer(number % 7)
+
+threads = [threading.Thread(target=ask) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_threads_of_processes_together_lose_no_count(valkey: Valkey) -> None:
+    processes = [subprocess.Popen([sys.executable, "-c", CROWD]) for _ in range(3)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+
+    assert stats.names("default", "1h")["function", "crowd"].total == 3 * 4 * 400
 
 
 def test_a_celery_child_that_ends_sends_the_rest() -> None:

@@ -10,7 +10,7 @@ from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, ngettext
 
 from cachekit.models import Cache
 from cachekit.purging import Purged, Target
@@ -53,11 +53,16 @@ def record(request: HttpRequest, target: Target, purged: Purged) -> None:
 
 def said(target: Target, purged: Purged) -> str:
     """Say what a purge did; the log and the result page say the same."""
-    if purged.removed is None:
+    removed = purged.removed
+    if removed is None:
         done = _("Invalidated by %(by)s “%(what)s” in cache “%(alias)s”.")
     else:
-        done = _("Removed %(n)d keys by %(by)s “%(what)s” from cache “%(alias)s”.")
-    text = done % {"n": purged.removed, "by": target.by, "what": target.text, "alias": target.alias}
+        done = ngettext(
+            "Removed %(n)d key by %(by)s “%(what)s” from cache “%(alias)s”.",
+            "Removed %(n)d keys by %(by)s “%(what)s” from cache “%(alias)s”.",
+            removed,
+        )
+    text = done % {"n": removed, "by": target.by, "what": target.text, "alias": target.alias}
     return text if purged.complete else f"{text} {unfinished(purged)}"
 
 

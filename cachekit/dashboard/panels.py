@@ -109,6 +109,7 @@ class Cache:
     alias: str
     window: Window
     history: stats.History | None
+    latest: Counts = dataclasses.field(default_factory=Counts)
     keys: int = 0
     facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     problem: str = ""
@@ -119,6 +120,11 @@ class Cache:
         if self.history is None:
             return Line(self.alias, Counts())
         return Line(self.alias, self.history.total, self.history.series())
+
+    @cached_property
+    def now(self) -> Line:
+        """The last minutes, whatever the window."""
+        return Line(self.alias, self.latest)
 
     @cached_property
     def doors(self) -> list[Line]:
@@ -194,7 +200,7 @@ def cache(alias: str, window: str) -> Cache:
     try:
         listing = listing_for(alias)
         history = stats.history(alias, window)
-        found = Cache(alias, chosen, history, listing.total(), _facts(listing.info()))
+        found = Cache(alias, chosen, history, stats.latest(alias), listing.total(), _facts(listing.info()))
         _ = found.names, found.events  # asked for now, while the store is known to answer
     except CachekitError as error:
         return Cache(alias, chosen, None, problem=str(error))

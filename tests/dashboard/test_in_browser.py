@@ -113,11 +113,7 @@ def test_no_page_scrolls_sideways(page: Page, width: int) -> None:
 
     for address in (url("changelist"), url("keys", "default"), url("purge")):
         page.goto(address)
-        size = page.locator("html").bounding_box()
-        content = page.locator(".ck").bounding_box()
-        assert size is not None
-        assert content is not None
-        assert content["x"] + content["width"] <= size["width"] + 1
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
 
 
 def test_a_server_that_is_away_shows_a_page(page: Page, use_cache: Any) -> None:

@@ -34,11 +34,20 @@ def row(page: str, testid: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", found[0]))
 
 
-def test_a_fresh_site_says_what_to_do(operator: Client) -> None:
+def test_a_fresh_site_says_what_to_do(operator: Client, settings: Any) -> None:
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": []}]
+
     page = text_of(operator, cache="memory")
 
     assert 'data-testid="ck-empty"' in page
     assert "@cached(timeout=300)" in page
+
+
+def test_a_project_can_put_its_own_panel_in_place(operator: Client) -> None:
+    page = text_of(operator, cache="memory")
+
+    assert 'data-testid="ck-empty"' in page
+    assert "Open the shop twice" in page
 
 
 def test_the_ratio_is_there_at_once(operator: Client) -> None:
@@ -48,6 +57,7 @@ def test_the_ratio_is_there_at_once(operator: Client) -> None:
     page = text_of(operator, window="1h")
 
     assert "90.0 %" in row(page, "ck-ratio-default")
+    assert "90.0 %" in row(page, "ck-now-default")
     assert "Hit ratio of “default” over the last hour: 90.0 %." in page
     assert "<polyline" in page or 'class="ck-dot"' in page
 

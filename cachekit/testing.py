@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cachekit import invalidation, stores
+from cachekit import engine, invalidation, stores
 from cachekit.stores.memory import MemoryStore
 
 
@@ -14,3 +14,4 @@ def reset() -> None:
             store.clear()
     stores.forget()
     invalidation.forget()
+    engine.flights.forget()

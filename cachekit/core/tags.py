@@ -147,6 +147,8 @@ def _decoded(blob: bytes) -> Iterable[tuple[str, str, list[bytes]]]:
         family = blob[at + 2 : at + 2 + length].decode()
         at += 2 + length
         count, at = int.from_bytes(blob[at : at + 4], "big"), at + 4
+        if len(blob) < at + 8 * count:
+            raise ValueError("These bytes are no dependencies: they end too early.")
         yield kind, family, [blob[at + 8 * n : at + 8 * n + 8] for n in range(count)]
         at += 8 * count
 

@@ -50,7 +50,9 @@ def drop(connection: BaseDatabaseWrapper) -> None:
 
 
 def snapshot_hazard(connection: BaseDatabaseWrapper) -> str:
-    """Tell why reads of the open transaction may be older than a read point taken now, or nothing."""
+    """Tell why others must not see what the open transaction reads, or why it may be older than now; or nothing."""
+    if _pending(connection):  # asked of the connection: an awaited reader runs on another thread than its ORM
+        return "its transaction has written"
     if not connection.in_atomic_block and connection.get_autocommit():
         return ""
     level = str(getattr(connection, "isolation_level", "") or "").upper().replace("_", " ")

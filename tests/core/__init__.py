@@ -1,0 +1,1 @@
+"""The rock: no Django, no Redis."""

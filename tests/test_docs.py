@@ -231,6 +231,7 @@ def test_the_install_of_the_readme_works_in_an_existing_project(walk: Walk) -> N
 
 @pytest.mark.processes
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_tutorial_leads_to_its_end(walk: Walk) -> None:
     for block in blocks(ROOT / "docs" / "tutorial.md"):
         walk.follow(block)

@@ -48,7 +48,17 @@ def pool_defaults(url: str) -> dict[str, Any]:
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "retry": Retry(NoBackoff(), 0),
     }
+    defaults |= _without_handshake()
     return defaults if url.startswith("unix://") else {**defaults, "socket_keepalive": True}
+
+
+def _without_handshake() -> dict[str, Any]:
+    """Return what keeps redis-py from asking each new connection for maintenance notices; Valkey has none."""
+    try:
+        from redis.maint_notifications import MaintNotificationsConfig  # noqa: PLC0415 - not there before redis-py 7
+    except ImportError:
+        return {}
+    return {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
 
 
 class ConnectionFactory(_ConnectionFactory):  # type: ignore[misc]  # django-redis has no types
@@ -73,6 +83,6 @@ class ConnectionFactory(_ConnectionFactory):  # type: ignore[misc]  # django-red
 
 def async_kwargs(pool: ConnectionPool) -> Mapping[str, Any]:
     """Return what an asynchronous connection to the same server is made with."""
-    left_out = {"retry", "parser_class", "connection_class", "connection_pool_class", "maint_notifications_config"}
+    left_out = {"retry", "parser_class", "connection_class", "connection_pool_class"}
     kwargs = {name: value for name, value in pool.connection_kwargs.items() if name not in left_out}
     return {**kwargs, "retry": AsyncRetry(NoBackoff(), 0)}

@@ -1,0 +1,1 @@
+"""The cellar: where entries and their ledger live."""

@@ -93,6 +93,11 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
 
 
+def secret(name: str) -> bool:
+    """Tell whether a name speaks of sessions, tokens or passwords."""
+    return SECRET.search(name.encode()) is not None
+
+
 def discreet(raw: bytes) -> str:
     """Write a key like `visible`, but without what follows a word that speaks of sessions, tokens or passwords."""
     found = list(SECRET.finditer(raw))

@@ -80,10 +80,13 @@ def runs(points: Sequence[Point]) -> list[list[Point]]:
 
 
 def sparkline(points: Sequence[Point], *, width: int = 120, height: int = 24) -> tuple[str, ...]:
-    """Return the `points` attributes of polylines that fill a small box."""
-    x, y = _scales(points, 1, width - 1, 2, height - 2)
+    """Return the `points` attributes of polylines that fill a small box; a lonely point twice, which makes a dot."""
+    x, y = _scales(points, 2, width - 2, 2, height - 2)
     return tuple(
-        " ".join(f"{_text(x(start))},{_text(y(counts.ratio or 0))}" for start, counts in run) for run in runs(points)
+        " ".join(
+            f"{_text(x(start))},{_text(y(counts.ratio or 0))}" for start, counts in (run if len(run) > 1 else run * 2)
+        )
+        for run in runs(points)
     )
 
 

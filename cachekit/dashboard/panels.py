@@ -143,8 +143,8 @@ class Cache:
 
     @cached_property
     def events(self) -> list[Event]:
-        """The invalidations that the marks of the chart stand for, newest first."""
-        return stats.invalidations(self.alias, MARKED)
+        """The invalidations that the marks of the chart stand for, newest first; a login is none of them."""
+        return [event for event in stats.invalidations(self.alias, MARKED) if not all(map(browser.secret, event.tags))]
 
     @cached_property
     def invalidations(self) -> list[Told]:

@@ -25,6 +25,7 @@ HARMLESS = {
     ("datetime", "timedelta"): datetime.timedelta,
     ("datetime", "timezone"): datetime.timezone,
     ("decimal", "Decimal"): decimal.Decimal,
+    ("django.utils.safestring", "SafeString"): str,
     ("builtins", "set"): set,
     ("builtins", "frozenset"): frozenset,
 }
@@ -120,7 +121,7 @@ def show_pickle(data: bytes) -> Shown:
             value = viewer(io.BytesIO(data)).load()
         except Exception:  # noqa: BLE001, S112 - a stream of opcodes can fail in any way: it is unreadable
             continue
-        return Shown("pickle", *_cut(_walk(value, 0)))
+        return Shown("pickle", *_cut([value[: SHOWN_BYTES + 1]] if isinstance(value, str) else _walk(value, 0)))
     return Shown("hex", hexdump(data[: SHOWN_BYTES // 4]), len(data) > SHOWN_BYTES // 4)
 
 
@@ -152,7 +153,7 @@ def _cut(pieces: Iterable[str]) -> tuple[str, bool]:
     for count, part in enumerate(pieces):
         size += len(part)
         if size > SHOWN_BYTES or count > SHOWN_PIECES:
-            return "".join(parts) + "…", True
+            return "".join(parts) + part[: max(0, SHOWN_BYTES - size + len(part))] + "…", True
         parts.append(part)
     return "".join(parts), False
 

@@ -28,8 +28,8 @@ SECTIONS = ("entries", "values", "beside")
 @needs(VIEW)
 def overview(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
     """Show how the caches do, and the one that was chosen in detail."""
-    window = request.GET.get("window", "24h")
-    window = window if window in WINDOWS else "24h"
+    window = request.GET.get("window", "")
+    window = window if window in WINDOWS else "1h"
     stats.flush()
     caches = [panels.cache(alias, window) for alias in aliases()]
     wanted = request.GET.get("cache", conf().ALIAS)

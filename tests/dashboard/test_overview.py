@@ -107,12 +107,14 @@ def test_invalidations_are_listed_and_marked(operator: Client) -> None:
 
 
 def test_a_session_key_is_on_no_page(operator: Client) -> None:
-    invalidate("sessions.session#abcdefabcdef", alias="default")
+    invalidate("sessions.session#abcdefabcdef", "homepage", alias="default")
+    invalidate("sessions.session#ghijklghijkl", "sessions.session", alias="default")
     tell("default", 1)
 
     page = text_of(operator)
 
     assert "sessions.session…" in page
+    assert "ghijkl" not in page
     assert "abcdefabcdef" not in page
 
 

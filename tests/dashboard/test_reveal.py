@@ -8,6 +8,7 @@ import pickle
 from typing import Any
 
 import pytest
+from django.utils.safestring import mark_safe
 from hypothesis import given, strategies
 
 from cachekit.dashboard import reveal
@@ -55,6 +56,12 @@ def test_harmless_classes_are_shown_as_themselves() -> None:
 
     assert "datetime.datetime(2026, 11, 22, 8, 30, tzinfo=datetime.timezone.utc)" in shown
     assert "Decimal('1.50')" in shown
+
+
+def test_rendered_text_is_shown_as_it_is() -> None:
+    shown = reveal.show_pickle(pickle.dumps(mark_safe("<p>\nhello</p>")))
+
+    assert shown == reveal.Shown("pickle", "<p>\nhello</p>", cut=False)
 
 
 def test_registered_extensions_are_not_followed() -> None:
@@ -109,7 +116,7 @@ def test_any_bytes_can_be_shown(data: bytes) -> None:
 def test_plain_values_read_back_as_they_are(value: Any) -> None:
     shown = reveal.show_pickle(pickle.dumps(value))
 
-    assert shown.cut or eval(shown.text) == value
+    assert shown.cut or shown.text == value or eval(shown.text) == value
 
 
 @pytest.mark.parametrize(

@@ -23,26 +23,31 @@ MAX_QUERYSET_ROWS = 1000
 
 
 @lru_cache(maxsize=1)
-def _labels() -> dict[str, str]:
-    """Map table names to one label each: models over the same table share their tags."""
-    found: dict[str, str] = {}
+def _models() -> dict[str, type[Model]]:
+    """Map table names to one model each: models over the same table share their tags."""
+    found: dict[str, type[Model]] = {}
     for model in apps.get_models(include_auto_created=True, include_swapped=True):
         concrete = model._meta.concrete_model or model
-        found.setdefault(concrete._meta.db_table, concrete._meta.label_lower)
+        found.setdefault(concrete._meta.db_table, concrete)
     return found
 
 
 def family_of_table(table: str, using: str) -> str | None:
     """Return the family of a table by its name, None if no model has it."""
-    label = _labels().get(table)
-    return label and _located(label, using)
+    model = _models().get(table)
+    return model and _located(model._meta.label_lower, using)
 
 
 def family_of(model: type[Model], using: str) -> str:
     """Return the family (the table's tag) of a model in a database."""
     concrete = model._meta.concrete_model or model
-    label = _labels().get(concrete._meta.db_table) or concrete._meta.label_lower
-    return _located(label, using)
+    return _located(_models().get(concrete._meta.db_table, concrete)._meta.label_lower, using)
+
+
+def is_stranger(model: type[Model]) -> bool:
+    """Tell whether another model stands for this one's table: those of migrations know no declared indexes."""
+    concrete = model._meta.concrete_model or model
+    return _models().get(concrete._meta.db_table, concrete) is not concrete
 
 
 def _located(label: str, using: str) -> str:
@@ -105,7 +110,8 @@ def canonical(value: Any) -> str:
 @lru_cache(maxsize=1024)
 def indexes_of(model: type[Model]) -> tuple[Field[Any, Any], ...]:
     """Return the fields of `Model.CACHEKIT_INDEXES`. Raises ImproperlyConfigured for what is no column of it."""
-    names: Sequence[str] = getattr(model, "CACHEKIT_INDEXES", ())
+    model = model._meta.concrete_model or model  # a proxy writes the same rows
+    names: Sequence[str] = () if is_stranger(model) else getattr(model, "CACHEKIT_INDEXES", ())
     if isinstance(names, str):
         raise ImproperlyConfigured(f"{model.__name__}.CACHEKIT_INDEXES must be a tuple of names: ({names!r},)")
     fields = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any
@@ -89,23 +89,36 @@ def _write(compiler: SQLUpdateCompiler | SQLDeleteCompiler, execute: Callable[[]
     if isinstance(compiler, SQLUpdateCompiler) and not values:
         return execute()  # only the parents' tables are written to, each by a statement of its own
     new = [(field, value) for field, _, value in values or ()]
+    using = compiler.connection.alias
     with _one_transaction(compiler):
         token = current.set(None)  # what a write looks up is no dependency of anything
         try:
-            tags = writing.changed(compiler.query, compiler.connection.alias, new)
+            touched = writing.changed(compiler.query, using, new)
         finally:
             current.reset(token)
         found = _known(execute)
-        transactions.collect(compiler.connection.alias, tags)
+        surprised = isinstance(found, int) and found > touched.rows
+        transactions.collect(using, writing.whole(compiler.query, using) if surprised else touched.tags)
         return found
 
 
-def _one_transaction(compiler: SQLCompiler) -> AbstractContextManager[Any]:
+@contextmanager
+def _one_transaction(compiler: SQLCompiler) -> Iterator[None]:
     """Open a transaction where old index values are read before an autocommit write: nobody may write in between."""
+    connection: Any = compiler.connection
     model = compiler.query.get_meta().model
-    if registry.indexes_of(model) and not compiler.connection.in_atomic_block and compiler.connection.get_autocommit():
-        return transaction.atomic(using=compiler.connection.alias)
-    return nullcontext()
+    if connection.in_atomic_block or not connection.get_autocommit() or not registry.indexes_of(model):
+        yield
+        return
+    mode = getattr(connection, "transaction_mode", None)
+    if connection.vendor == "sqlite":  # one that reads first and then writes would not wait for another's lock
+        connection.transaction_mode = "IMMEDIATE"
+    try:
+        with transaction.atomic(using=connection.alias):
+            yield
+    finally:
+        if connection.vendor == "sqlite":
+            connection.transaction_mode = mode
 
 
 def _known(execute: Callable[[], Any]) -> Any:
@@ -118,8 +131,8 @@ def _known(execute: Callable[[], Any]) -> Any:
 
 
 def _watch_cursors(*, connection: Any, **_: object) -> None:
-    if _raw not in connection.execute_wrappers:
-        connection.execute_wrappers.append(_raw)
+    if _raw not in connection.execute_wrappers:  # at the front: who else wraps takes theirs off the end
+        connection.execute_wrappers.insert(0, _raw)
 
 
 def _raw(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:

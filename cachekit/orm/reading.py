@@ -16,13 +16,17 @@ from cachekit import registry
 from cachekit.core.tags import MAX_ROWS
 
 
+OWN_EXTRA = "_prefetch_related_val_"
+"""How Django names the columns that prefetching a many-to-many relation adds by extra()."""
+
+
 class Unreadable(Exception):
     """The reason why a query's dependencies cannot be named."""
 
 
 def tags_of(query: Query, using: str) -> Iterable[str]:
     """Return the tags of one SELECT, of the aliases that its FROM clause uses. Raises Unreadable."""
-    if query.extra_tables or query.extra:
+    if query.extra_tables or not all(name.startswith(OWN_EXTRA) for name in query.extra):
         raise Unreadable("extra() holds SQL that is not read; name its tags")
     _refuse_what_changes_by_itself(query)
     for alias, table in query.alias_map.items():

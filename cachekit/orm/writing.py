@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connections
-from django.db.models import Field, Model
+from django.db.models import Field, Model, QuerySet
 from django.db.models.constants import OnConflict
 from django.db.models.sql import Query
 from django.db.models.sql.subqueries import InsertQuery
@@ -22,7 +23,8 @@ def inserted(query: InsertQuery, using: str, returned: Sequence[str], rows: Iter
     """Return the tags of inserted objects; `rows` hold the values of the fields `returned` by the database."""
     model, objects = query.get_meta().model, query.objs
     family = registry.family_of(model, using)
-    if len(objects) > MAX_ROWS or getattr(query, "on_conflict", None) == OnConflict.UPDATE:
+    conflicts = getattr(query, "on_conflict", None) == OnConflict.UPDATE
+    if len(objects) > MAX_ROWS or conflicts or registry.is_stranger(model):
         return set(registry.whole(family))
     pk = model._meta.pk
     found = {family}
@@ -54,34 +56,50 @@ class _Unknown:
 UNKNOWN = _Unknown()
 
 
-def changed(query: Query, using: str, new_values: Sequence[tuple[Field[Any, Any], Any]]) -> set[str]:
+class Touched(NamedTuple):
+    """The tags of what a statement is about to change, and how many rows were looked at to know them."""
+
+    tags: set[str]
+    rows: float = math.inf
+
+
+def changed(query: Query, using: str, new_values: Sequence[tuple[Field[Any, Any], Any]]) -> Touched:
     """Return the tags of rows about to be updated or deleted, as the database holds them now, and their new slices."""
     model = query.get_meta().model
     family, pk, indexes = registry.family_of(model, using), model._meta.pk, registry.indexes_of(model)
+    if registry.is_stranger(model):
+        return Touched(set(registry.whole(family)))
     base = next(iter(query.alias_map), None)  # `query.base_table` would remember that there is none yet
     keys = dict(picked(query.where, base or model._meta.db_table, MAX_ROWS)).get(pk)
     found = {family}
+    found.update(registry.row(family, pk, value) for field, value in new_values if field.primary_key)
     if not indexes:
         found.update([f"{family}#*"] if keys is None else [registry.row(family, pk, key) for key in keys])
-        return found
+        return Touched(found)
     held = _held(query, using, pk, indexes, keys)
     if len(held) > MAX_ROWS:
-        return set(registry.whole(family))
+        return Touched(set(registry.whole(family)))
     for key, *values in held:
         found.add(registry.row(family, pk, key))
         found.update(registry.slice_of(family, field, value) for field, value in zip(indexes, values, strict=True))
     found.update(registry.slice_of(family, field, value) for field, value in new_values if field in indexes)
-    return found
+    return Touched(found, len(held))
+
+
+def whole(query: Query, using: str) -> tuple[str, ...]:
+    """Return the tags of a write that touched more than was looked at: rows came in between."""
+    return registry.whole(registry.family_of(query.get_meta().model, using))
 
 
 def _held(
     query: Query, using: str, pk: Field[Any, Any], indexes: Sequence[Field[Any, Any]], keys: list[Any] | None
 ) -> list[tuple[Any, ...]]:
     """Read primary keys and index columns, locked where the database can, so that no other writer slips in between."""
-    manager = query.get_meta().model._base_manager.using(using)
-    rows = manager.filter(pk__in=_selected(query) if keys is None else keys)
-    if connections[using].features.has_select_for_update:
-        rows = rows.select_for_update()
+    features = connections[using].features
+    rows: Any = QuerySet(query.get_meta().model, using=using)  # no manager: one might hide rows
+    rows = rows.filter(pk__in=_selected(query) if keys is None else keys)
+    if features.has_select_for_update:
+        rows = rows.select_for_update(no_key=features.has_select_for_no_key_update)
     columns = [field.attname for field in indexes]
     return list(rows.order_by().values_list(pk.attname, *columns)[: MAX_ROWS + 1])
 
@@ -90,7 +108,6 @@ def _selected(query: Query) -> Query:
     """Return the SELECT of the primary keys that a write is about to touch."""
     select = query.chain(klass=Query)
     select.clear_ordering(force=True)
-    select.extra = {}
-    select.select = ()
+    select.clear_select_clause()
     select.add_fields([query.get_meta().pk.name])
     return select

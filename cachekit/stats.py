@@ -160,7 +160,7 @@ atexit.register(flush)
 
 def _flush_when_celery_ends() -> None:
     """Send once more when a Celery worker's child ends: it leaves by `os._exit`, which skips `atexit`."""
-    if "celery" in sys.modules:
+    if sys.modules.get("celery"):
         from celery.signals import worker_process_shutdown  # noqa: PLC0415 - only where Celery runs already
 
         worker_process_shutdown.connect(_flush_on_signal, weak=False, dispatch_uid="cachekit.stats")

@@ -16,10 +16,10 @@ from cachekit.conf import conf
 from cachekit.exceptions import StoreUnavailable
 from cachekit.models import AppliedBatch
 from cachekit.stores import aliases, store_for
-from cachekit.stores.backlog import Backlog, Batch
 from cachekit.stores.turns import server_of, turn
 
 if TYPE_CHECKING:
+    from cachekit.stores.backlog import Backlog, Batch
     from cachekit.stores.redis import RedisStore
 
 logger = logging.getLogger("cachekit.writebehind")
@@ -129,7 +129,11 @@ class WriteBehindCounter:
     def backlog(self) -> Backlog | None:
         """Return where increments wait, or None where they are written at once."""
         store = store_for(self.alias or conf().ALIAS)
-        return None if server_of(store) is None else Backlog(cast("RedisStore", store), self.name)
+        if server_of(store) is None:
+            return None
+        from cachekit.stores.backlog import Backlog  # noqa: PLC0415 - redis is an extra
+
+        return Backlog(cast("RedisStore", store), self.name)
 
     @property
     def database(self) -> str:
@@ -214,6 +218,8 @@ def strays() -> dict[str, int]:
 
 
 def _strays(store: RedisStore) -> dict[str, int]:
+    from cachekit.stores.backlog import Backlog  # noqa: PLC0415 - redis is an extra
+
     backlogs = [Backlog(store, name) for name in Backlog(store, "").names() if name not in _counters]
     waiting = {backlog.name: backlog.waiting() for backlog in backlogs}
     return {name: keys for name, keys in waiting.items() if keys}

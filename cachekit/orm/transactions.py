@@ -22,9 +22,10 @@ def collect(using: str, tags: Iterable[str]) -> None:
         invalidate_tags(tags, why="write", by=using)
         return
     pending = _pending(connection)
+    anew = not pending
     pending.update(dict.fromkeys(tags))
     _dirty()[using] = pending
-    _also_on_commit(connection, using)
+    _also_on_commit(connection, using, anew=anew)
 
 
 def dirty_tags() -> Collection[str]:
@@ -122,12 +123,15 @@ def _dirty() -> dict[str, dict[str, None]]:
     return found
 
 
-def _also_on_commit(connection: Any, using: str) -> None:
-    """Settle on on_commit too: test cases never commit, but can run its handlers (captureOnCommitCallbacks)."""
+def _also_on_commit(connection: Any, using: str, *, anew: bool) -> None:
+    """Settle on on_commit too: test cases never commit, but can run its handlers (captureOnCommitCallbacks).
+
+    A test case that ran them leaves them in the list, so the first write after a settling registers `anew`.
+    """
     if not connection.in_atomic_block:
         return  # manual mode knows no on_commit
     last = connection.run_on_commit[-1] if connection.run_on_commit else None
-    if last is None or last[1] is not _settle_on_commit[using] or last[0] != set(connection.savepoint_ids):
+    if anew or last is None or last[1] is not _settle_on_commit[using] or last[0] != set(connection.savepoint_ids):
         transaction.on_commit(_settle_on_commit[using], using=using)
 
 

@@ -1,0 +1,76 @@
+"""What a project's own tests may rely on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+from cachekit import cached
+from tests.zoo.models import Author
+
+Commits = Callable[..., AbstractContextManager[Any]]
+WITHOUT_REDIS = """
+import sys
+sys.modules |= dict.fromkeys(["celery", "django_redis", "hiredis", "prometheus_client", "redis"])
+import django
+from django.conf import settings
+settings.configure(
+    SECRET_KEY="x",
+    INSTALLED_APPS=[f"django.contrib.{name}" for name in ("admin", "auth", "contenttypes", "messages", "sessions")]
+    + ["cachekit"],
+    CACHES={"default": {"BACKEND": "cachekit.backends.MemoryCache"}},
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+)
+django.setup()
+from django.core.management import call_command
+from cachekit import cached
+calls = []
+twice = cached(lambda number: calls.append(number) or 2 * number)
+print(twice(2), twice(2), calls)
+call_command("migrate", verbosity=0)
+call_command("cachekit", "status")
+"""
+
+
+@pytest.mark.django_db
+def test_each_run_of_commit_handlers_tells_the_caches(django_capture_on_commit_callbacks: Commits) -> None:
+    @cached(timeout=60, name="names", alias="memory")
+    def names() -> list[str]:
+        return list(Author.objects.order_by("name").values_list("name", flat=True))
+
+    seen = []
+    for name in ("Ada", "Bertha", "Cleo"):
+        with django_capture_on_commit_callbacks(execute=True):
+            Author.objects.create(name=name)
+        seen.append((names(), names()))
+
+    assert seen == [([*row], [*row]) for row in (["Ada"], ["Ada", "Bertha"], ["Ada", "Bertha", "Cleo"])]
+
+
+@pytest.mark.django_db
+def test_what_was_committed_is_kept_though_the_test_is_one_transaction(
+    django_capture_on_commit_callbacks: Commits, django_assert_num_queries: Any
+) -> None:
+    @cached(timeout=60, name="count", alias="memory")
+    def count() -> int:
+        return Author.objects.count()
+
+    for name in ("Ada", "Bertha"):
+        with django_capture_on_commit_callbacks(execute=True):
+            Author.objects.create(name=name)
+        count()
+
+    with django_assert_num_queries(0):
+        assert count() == 2
+
+
+def test_the_app_runs_in_memory_without_any_extra() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_REDIS], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("4 4 [2]\nCaches\n  default: memory")

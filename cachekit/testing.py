@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cachekit import engine, invalidation, stores
+from cachekit import engine, invalidation, stats, stores
 from cachekit.stores.memory import MemoryStore
 
 
@@ -15,3 +15,4 @@ def reset() -> None:
     stores.forget()
     invalidation.forget()
     engine.flights.forget()
+    stats.forget()

@@ -170,6 +170,7 @@ def test_a_page_of_a_large_database_keeps_its_budget() -> None:
     client: Any = store_for("default").client  # type: ignore[attr-defined]
     client.eval("for i = 1, 200000 do redis.call('SET', 'other:' .. i, i) end", 0)
     fill("default", 5, "needle")
+    client.config_resetstat()
 
     before = client.info("commandstats")
     page = browser.page("default", "needle")

@@ -137,7 +137,9 @@ def test_a_note_grows_old(operator: Client, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    "note", ["", "nonsense", signing.dumps("x", salt=forms.SALT), signing.dumps([], salt=forms.SALT)]
+    "note",
+    ["", "nonsense", signing.dumps("x", salt=forms.SALT), signing.dumps([], salt=forms.SALT)],
+    ids=["nothing", "nonsense", "text", "list"],  # signatures hold the time, and workers must name tests alike
 )
 def test_a_made_up_note_purges_nothing(operator: Client, note: str) -> None:
     answer = operator.post(url("purge_confirm"), {"note": note}, follow=True)

@@ -35,7 +35,7 @@ def _models() -> dict[str, type[Model]]:
 def family_of_table(table: str, using: str) -> str | None:
     """Return the family of a table by its name, None if no model has it."""
     model = _models().get(table)
-    return model and _located(model._meta.label_lower, using)
+    return _located(model._meta.label_lower, using) if model else None
 
 
 def family_of(model: type[Model], using: str) -> str:

@@ -40,7 +40,9 @@ def _executing(execute: Callable[..., Any]) -> Callable[..., Any]:
             return _write(self, lambda: execute(self, *args, **kwargs))
         capture = current.get()
         if capture is None:
-            return execute(self, *args, **kwargs)
+            rows = execute(self, *args, **kwargs)
+            transactions.fetching(self.connection, rows)
+            return rows
         if hazard := transactions.snapshot_hazard(self.connection):
             capture.spoil(hazard)
         return _known(lambda: execute(self, *args, **kwargs))
@@ -138,6 +140,8 @@ def _watch_cursors(*, connection: Any, **_: object) -> None:
 def _raw(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
     """Keep what raw SQL reads from being stored, unless its door names its tags."""
     capture = current.get()
+    if not _compiling.get() and "ISOLATION" in (text := str(sql).upper()):
+        transactions.isolated(context["connection"], text)
     if capture is not None and not _compiling.get() and not str(sql).lstrip().upper().startswith(HOUSEKEEPING):
         if not capture.names_tags:
             capture.spoil("it reads by raw SQL; name its tags")

@@ -15,7 +15,6 @@ from django.db.models.sql.where import ExtraWhere, WhereNode
 from cachekit import registry
 from cachekit.core.tags import MAX_ROWS
 
-
 OWN_EXTRA = "_prefetch_related_val_"
 """How Django names the columns that prefetching a many-to-many relation adds by extra()."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -13,6 +15,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from cachekit.invalidation import invalidate_tags
 
 _local = threading.local()
+_here: ContextVar[tuple[dict[str, None], ...]] = ContextVar("cachekit_written", default=())
+"""What was written in this context: `async_to_sync` awaits on another thread than that of the transaction."""
 
 
 def collect(using: str, tags: Iterable[str]) -> None:
@@ -22,18 +26,18 @@ def collect(using: str, tags: Iterable[str]) -> None:
         invalidate_tags(tags, why="write", by=using)
         return
     pending = _pending(connection)
-    anew = not pending
     pending.update(dict.fromkeys(tags))
     _dirty()[using] = pending
-    _also_on_commit(connection, using, anew=anew)
+    _note_here(pending)
+    _also_on_commit(connection, using)
 
 
 def dirty_tags() -> Collection[str]:
     """Return what the open transactions of this thread have written."""
-    dirty = getattr(_local, "dirty", None)
-    if not dirty:
+    dirty, here = getattr(_local, "dirty", None), _here.get()
+    if not dirty and not here:
         return ()
-    return {tag for pending in dirty.values() for tag in pending}
+    return {tag for pending in (*(dirty or {}).values(), *here) for tag in pending}
 
 
 def settle(connection: BaseDatabaseWrapper) -> None:
@@ -47,7 +51,10 @@ def settle(connection: BaseDatabaseWrapper) -> None:
 def drop(connection: BaseDatabaseWrapper) -> None:
     """Forget what has been collected: it was rolled back, or is being told."""
     _pending(connection).clear()
+    connection.__dict__["_cachekit_pending"] = {}  # another: contexts may still hold the one of this transaction
     _dirty().pop(connection.alias, None)
+    if getattr(connection, "_cachekit_isolated", "") == "transaction":
+        connection.__dict__["_cachekit_isolated"] = ""
 
 
 def snapshot_hazard(connection: BaseDatabaseWrapper) -> str:
@@ -55,22 +62,37 @@ def snapshot_hazard(connection: BaseDatabaseWrapper) -> str:
     if _pending(connection):  # asked of the connection: an awaited reader runs on another thread than its ORM
         return "its transaction has written"
     if not connection.in_atomic_block and connection.get_autocommit():
-        return ""
-    level = str(getattr(connection, "isolation_level", "") or "").upper().replace("_", " ")
-    safe = {
-        "postgresql": level in ("", "2", "READ COMMITTED") or level.endswith("READ COMMITTED"),
-        "mysql": level == "READ COMMITTED",
-        "oracle": True,
-        "sqlite": _sees_the_latest(connection),
-    }
-    if safe.get(connection.vendor, False):
+        rows = _unfinished(connection)
+        return f"rows of '{connection.alias}' are still being fetched, from an older snapshot" if rows else ""
+    if _sees_the_latest(connection):
         return ""
     return f"a transaction on '{connection.alias}' reads a snapshot that may be older than what was committed since"
 
 
 def _sees_the_latest(connection: Any) -> bool:
-    """Tell whether an SQLite transaction holds the write lock from its start, or has its database to itself."""
-    return (connection.transaction_mode or "").upper() in ("IMMEDIATE", "EXCLUSIVE") or connection.is_in_memory_db()
+    """Tell whether each statement of the open transaction sees what has been committed before it."""
+    if connection.vendor == "sqlite":  # it holds the write lock from its start, or has its database to itself
+        return (connection.transaction_mode or "").upper() in ("IMMEDIATE", "EXCLUSIVE") or connection.is_in_memory_db()
+    level: Any = getattr(connection, "isolation_level", None) or ""
+    level = str(getattr(level, "name", level)).upper().replace("_", " ")  # the numbers differ between drivers
+    safe = {"postgresql": ("", "READ COMMITTED", "READ UNCOMMITTED"), "mysql": ("READ COMMITTED",), "oracle": (level,)}
+    return level in safe.get(connection.vendor, ()) and not getattr(connection, "_cachekit_isolated", "")
+
+
+def isolated(connection: Any, sql: str) -> None:
+    """Note that raw SQL chose an isolation level, for this transaction or until the connection is closed."""
+    connection._cachekit_isolated = "session" if "SESSION" in sql or "DEFAULT" in sql else "transaction"  # noqa: SLF001 - our own mark
+
+
+def fetching(connection: BaseDatabaseWrapper, rows: Any) -> None:
+    """Note that rows are fetched one by one: on SQLite the snapshot of the first lasts until the last."""
+    if connection.vendor == "sqlite" and hasattr(rows, "gi_frame"):
+        connection.__dict__.setdefault("_cachekit_fetching", WeakSet()).add(rows)
+
+
+def _unfinished(connection: Any) -> bool:
+    found: Collection[Any] = getattr(connection, "_cachekit_fetching", ())
+    return any(rows.gi_frame is not None for rows in tuple(found)) and not connection.is_in_memory_db()
 
 
 def watch(*, connection: Any, **_: object) -> None:
@@ -83,6 +105,7 @@ def watch(*, connection: Any, **_: object) -> None:
     connection._commit = partial(_committed, connection, connection._commit)  # noqa: SLF001 - decisions.md: the commit hook
     connection._rollback = partial(_rolled_back, connection, connection._rollback)  # noqa: SLF001 - as above
     connection.close = partial(_closed, connection, connection.close)
+    connection._set_autocommit = partial(_switched, connection, connection._set_autocommit)  # noqa: SLF001 - as above
 
 
 def _committed(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None:
@@ -94,6 +117,12 @@ def _committed(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> N
         settle(connection)  # no answer: it may have been written all the same
         raise
     settle(connection)
+
+
+def _switched(connection: BaseDatabaseWrapper, switch: Callable[[bool], None], autocommit: bool) -> None:
+    switch(autocommit)
+    if autocommit:  # some databases commit then
+        settle(connection)
 
 
 def _rolled_back(connection: BaseDatabaseWrapper, rollback: Callable[[], None]) -> None:
@@ -109,11 +138,18 @@ def _closed(connection: BaseDatabaseWrapper, close: Callable[[], None]) -> None:
     finally:
         if connection.connection is None or connection.closed_in_transaction:  # not so for a database in memory
             drop(connection)
+            connection.__dict__["_cachekit_isolated"] = ""
 
 
 def _pending(connection: BaseDatabaseWrapper) -> dict[str, None]:
     pending: dict[str, None] = connection.__dict__.setdefault("_cachekit_pending", {})
     return pending
+
+
+def _note_here(pending: dict[str, None]) -> None:
+    here = _here.get()
+    if not any(one is pending for one in here):
+        _here.set((*(one for one in here if one), pending))
 
 
 def _dirty() -> dict[str, dict[str, None]]:
@@ -123,24 +159,11 @@ def _dirty() -> dict[str, dict[str, None]]:
     return found
 
 
-def _also_on_commit(connection: Any, using: str, *, anew: bool) -> None:
-    """Settle on on_commit too: test cases never commit, but can run its handlers (captureOnCommitCallbacks).
+def _also_on_commit(connection: Any, using: str) -> None:
+    """Settle on on_commit too inside test cases: they never commit, but run its handlers (captureOnCommitCallbacks).
 
-    A test case that ran them leaves them in the list, so the first write after a settling registers `anew`.
+    After each write, since nobody can tell from which moment on they will be run.
     """
-    if not connection.in_atomic_block:
-        return  # manual mode knows no on_commit
-    last = connection.run_on_commit[-1] if connection.run_on_commit else None
-    if anew or last is None or last[1] is not _settle_on_commit[using] or last[0] != set(connection.savepoint_ids):
-        transaction.on_commit(_settle_on_commit[using], using=using)
-
-
-class _Handlers(dict[str, Callable[[], None]]):
-    """One handler a database, so that two can be told to be the same."""
-
-    def __missing__(self, using: str) -> Callable[[], None]:
-        self[using] = lambda: settle(connections[using])
-        return self[using]
-
-
-_settle_on_commit = _Handlers()
+    blocks = connection.atomic_blocks
+    if blocks and blocks[0]._from_testcase:  # noqa: SLF001 - Django's own mark, as `durable` uses it
+        transaction.on_commit(partial(settle, connection), using=using)

@@ -137,7 +137,7 @@ SHAPES: dict[str, Callable[[], Any]] = {
     "excluded by a relation": lambda: titles(Book.objects.exclude(editor__name="Bob")),
     "value of a relation": lambda: flat(Book.objects.filter(pk=ONE), "author__name", "editor__email"),
     "relation of a relation": lambda: flat(Port.objects.filter(pk=PORT), "country__name"),
-    "to_field": lambda: flat(Port.objects.filter(favourite="red"), "pk"),
+    "to_field": lambda: flat(Port.objects.filter(favourite__name="red"), "pk"),
     "to_field row": lambda: getattr(Port.objects.get(pk=PORT).favourite, "pk", None),
     "to_field reversed": lambda: flat(Tag.objects.filter(port__country="be"), "name"),
     "parent of itself": lambda: flat(Folder.objects.filter(parent__name="root"), "name"),
@@ -148,7 +148,7 @@ SHAPES: dict[str, Callable[[], Any]] = {
     "backward, excluded": lambda: flat(Author.objects.exclude(books__status="draft"), "name"),
     "prefetch": lambda: sorted((author.name, titles(author.books.all())) for author in _with_books()),
     "prefetch to a list": lambda: [
-        titles(author.drafts)  # type: ignore[attr-defined]
+        titles(author.drafts)
         for author in Author.objects.filter(pk=ADA).prefetch_related(
             Prefetch("books", Book.objects.filter(status="draft"), to_attr="drafts")
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 
 from cachekit import hooks, invalidate
 from cachekit.hooks import Lookup
+from tests.chromium import chromium
 from tests.dashboard.people import url
 from tests.test_browser import everything, fill
 
@@ -37,20 +36,9 @@ def strict(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Htt
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("needs Chromium (Debian: apt-get install chromium)")
-    former = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = (
-        "1"  # Playwright's loop runs in this thread; the database is asked beside it
-    )
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=program)
+    with chromium() as found, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's loop runs in the thread that asks the database
         yield found
-        found.close()
-    if former is None:
-        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture(params=[True, False], ids=["with scripts", "without scripts"])

@@ -1,0 +1,1 @@
+"""The demo shop in a real browser: its own processes, its own servers, real logins."""

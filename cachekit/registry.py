@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import enum
+import unicodedata
+import uuid
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -12,8 +15,7 @@ from urllib.parse import quote
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, ValidationError
-from django.db.models import Field, ForeignKey, Model, QuerySet
-from django.db.models.expressions import BaseExpression
+from django.db.models import DecimalField, Field, ForeignKey, Model, QuerySet
 
 from cachekit.core import tags
 from cachekit.core.keys import fingerprint
@@ -59,15 +61,21 @@ def whole(family: str) -> tuple[str, str, str]:
     return family, f"{family}#*", f"{family}?*"
 
 
-def row(family: str, field: Field[Any, Any], pk: Any) -> str:
-    """Return the tag of the row with this value of its primary key `field`; every row if it cannot be one."""
-    value = _converted(field, pk)
+def row(family: str, field: Field[Any, Any], pk: Any, *, prepared: bool = False) -> str:
+    """Return the tag of the row with this value of its primary key `field`; every row if it cannot be one.
+
+    `prepared` values come out of a compiled lookup; others are an instance's.
+    """
+    value = _converted(field, pk, prepared)
     return f"{family}#*" if value is _ODD else _bounded(f"{family}#{canonical(value)}", f"{family}#")
 
 
-def slice_of(family: str, field: Field[Any, Any], value: Any) -> str:
-    """Return the tag of the rows with this value of a declared index; every slice where only the database knows it."""
-    found = _converted(field, value)
+def slice_of(family: str, field: Field[Any, Any], value: Any, *, prepared: bool = False) -> str:
+    """Return the tag of the rows with this value of a declared index; every slice where only the database knows it.
+
+    `prepared` as in `row`.
+    """
+    found = _converted(field, value, prepared)
     return (
         f"{family}?*"
         if found is _ODD
@@ -76,18 +84,30 @@ def slice_of(family: str, field: Field[Any, Any], value: Any) -> str:
 
 
 _ODD: Any = object()
+PLAIN = (str, int, float, decimal.Decimal, uuid.UUID, datetime.date, datetime.time, datetime.timedelta, enum.Enum)
+"""What is one text for one value; of others, such as dicts, equal ones may differ as text."""
 
 
-def _converted(field: Field[Any, Any], value: Any) -> Any:
+def _converted(field: Field[Any, Any], value: Any, prepared: bool) -> Any:
     """Return a value as its column's Python type, so that "7" and 7 are one row; _ODD for what is no plain value."""
     while isinstance(field, ForeignKey):
         field = field.target_field
-    if value is None or isinstance(value, BaseExpression):
-        return _ODD if value is not None else None
+        value = getattr(value, field.attname) if isinstance(value, Model) else value
+    if value is None or hasattr(value, "resolve_expression"):
+        return None if value is None else _ODD
     try:
-        return field.to_python(value.pk if isinstance(value, Model) else value)
-    except (ValidationError, TypeError, ValueError):
+        found = field.to_python(value if prepared else field.get_prep_value(value))
+    except (ValidationError, TypeError, ValueError, ArithmeticError):
         return _ODD
+    return _ODD if not isinstance(found, PLAIN) or _is_rounded(field, found) else found
+
+
+def _is_rounded(field: Field[Any, Any], value: Any) -> bool:
+    """Tell whether a database stores a decimal with fewer places than it has here; each rounds in its own way."""
+    if not isinstance(field, DecimalField) or not isinstance(value, decimal.Decimal):
+        return False
+    exponent = value.normalize().as_tuple().exponent
+    return not isinstance(exponent, int) or -exponent > (field.decimal_places or 0)
 
 
 def _bounded(text: str, start: str) -> str:
@@ -103,8 +123,12 @@ def canonical(value: Any) -> str:
         value = f"{number:f}"
     if isinstance(value, datetime.datetime) and value.tzinfo is not None:
         value = value.astimezone(datetime.UTC)
-    # collations may ignore case and trailing blanks
-    return quote(str(value).casefold().rstrip(), safe="") or "~empty" if value is not None else "~null"
+    if value is None:
+        return "~null"
+    # collations may ignore case, accents and trailing blanks
+    letters = unicodedata.normalize("NFKD", str(value).casefold())
+    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return quote(bare.rstrip(), safe="") or "~empty"
 
 
 @lru_cache(maxsize=1024)
@@ -165,15 +189,18 @@ def instance_targets(instance: Model, using: str) -> list[str]:
         concrete = model._meta.concrete_model or model
         family = family_of(concrete, using)
         pk = concrete._meta.pk
+        deferred = instance.get_deferred_fields()
         found += [family, row(family, pk, getattr(instance, pk.attname))]
-        found += [slice_of(family, field, getattr(instance, field.attname)) for field in indexes_of(concrete)]
+        found += [
+            f"{family}?*" if field.attname in deferred else slice_of(family, field, getattr(instance, field.attname))
+            for field in indexes_of(concrete)
+        ]
     return found
 
 
 def _queryset_targets(queryset: QuerySet[Any, Any]) -> Iterable[str]:
-    rows = list(
-        queryset.model._default_manager.using(queryset.db).filter(pk__in=queryset.values("pk"))[: MAX_QUERYSET_ROWS + 1]
-    )
+    every: QuerySet[Any, Any] = QuerySet(queryset.model, using=queryset.db)  # no manager: one might hide rows
+    rows = list(every.filter(pk__in=queryset.values("pk"))[: MAX_QUERYSET_ROWS + 1])
     if len(rows) > MAX_QUERYSET_ROWS:
         return whole(family_of(queryset.model, queryset.db))
     return [tag for one in rows for tag in instance_targets(one, queryset.db)]

@@ -19,6 +19,10 @@ OWN_EXTRA = "_prefetch_related_val_"
 """How Django names the columns that prefetching a many-to-many relation adds by extra()."""
 
 
+UNSTEADY = ("RandomUUID", "TransactionNow", "UUID4", "UUID7")
+"""Functions of django.contrib.postgres and of later releases that answer differently each time."""
+
+
 class Unreadable(Exception):
     """The reason why a query's dependencies cannot be named."""
 
@@ -46,11 +50,16 @@ def narrowed(query: Query, model: type[Model], family: str) -> Iterable[str]:
     picks = dict(picked(query.where, query.base_table))
     pk = model._meta.pk
     if (values := picks.get(pk)) is not None:
-        return [registry.row(family, pk, value) for value in values]
+        return _or_table(family, [registry.row(family, pk, value, prepared=True) for value in values])
     for field in registry.indexes_of(model):
         if (values := picks.get(field)) is not None:
-            return [registry.slice_of(family, field, value) for value in values]
+            return _or_table(family, [registry.slice_of(family, field, value, prepared=True) for value in values])
     return [family]
+
+
+def _or_table(family: str, tags: list[str]) -> list[str]:
+    """Return the tags, or the table's where one of them means all rows or slices: nothing can depend on that."""
+    return [family] if any(tag.endswith("*") for tag in tags) else tags
 
 
 def picked(where: WhereNode, alias: str | None, limit: int = MAX_ROWS) -> Iterator[tuple[Field[Any, Any], list[Any]]]:
@@ -81,18 +90,20 @@ def _is_plain(value: Any) -> bool:
 
 
 def _refuse_what_changes_by_itself(query: Query) -> None:
-    for expression in _expressions(query):
+    by_default = () if query.order_by or not query.default_ordering or not query.model else query.get_meta().ordering
+    by_default = by_default or ()
+    for expression in _expressions(query, by_default):
         if isinstance(expression, (RawSQL, ExtraWhere)):
             raise Unreadable("it holds raw SQL; name its tags")
-        if isinstance(expression, (Now, Random)):
+        if isinstance(expression, (Now, Random)) or type(expression).__name__ in UNSTEADY:
             raise Unreadable(f"{type(expression).__name__}() answers differently each time")
-    if "?" in query.order_by:
+    if "?" in (*query.order_by, *by_default):
         raise Unreadable("random order differs each time")
 
 
-def _expressions(query: Query) -> Iterator[Any]:
+def _expressions(query: Query, ordering: Iterable[Any]) -> Iterator[Any]:
     """Yield every expression of a query; subqueries are queries of their own, compiled on their own."""
-    front: list[Any] = [*query.annotations.values(), *query.select, *query.order_by, query.where]
+    front: list[Any] = [*query.annotations.values(), *query.select, *query.order_by, *ordering, query.where]
     while front:
         one = front.pop()
         yield one

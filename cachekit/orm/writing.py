@@ -56,6 +56,10 @@ class _Unknown:
 UNKNOWN = _Unknown()
 
 
+def _rows(family: str, pk: Field[Any, Any], keys: Iterable[Any]) -> list[str]:
+    return [registry.row(family, pk, key, prepared=True) for key in keys]
+
+
 class Touched(NamedTuple):
     """The tags of what a statement is about to change, and how many rows were looked at to know them."""
 
@@ -74,7 +78,7 @@ def changed(query: Query, using: str, new_values: Sequence[tuple[Field[Any, Any]
     found = {family}
     found.update(registry.row(family, pk, value) for field, value in new_values if field.primary_key)
     if not indexes:
-        found.update([f"{family}#*"] if keys is None else [registry.row(family, pk, key) for key in keys])
+        found.update([f"{family}#*"] if keys is None else _rows(family, pk, keys))
         return Touched(found)
     held = _held(query, using, pk, indexes, keys)
     if len(held) > MAX_ROWS:

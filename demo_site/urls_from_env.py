@@ -14,13 +14,14 @@ TOPOLOGIES = ("sentinel", "cluster")
 
 def redis_url(text: str, *, variable: str = "CACHE_URL") -> str:
     """Return the URL of one Redis or Valkey server as redis-py spells it; refuse anything else."""
-    parts = _split(text, variable)
-    scheme = parts.scheme.lower()
+    scheme = text.strip().partition("://")[0].lower()
     if any(word in scheme for word in TOPOLOGIES):
         raise ImproperlyConfigured(
             f"{variable} uses {scheme}://, but Sentinel and Cluster are not supported yet. "
             f"Name one server instead: {WORKS}."
         )
+    parts = _split(text, variable)
+    scheme = parts.scheme
     scheme = ALIASES.get(scheme, scheme)
     if scheme not in {"redis", "rediss", "unix"}:
         raise ImproperlyConfigured(f"{variable} uses {scheme or 'no scheme'!r}, unknown here. What works: {WORKS}.")
@@ -71,8 +72,9 @@ def _split(text: str, variable: str) -> SplitResult:
     try:
         parts = urlsplit(text.strip())
         _ = parts.port
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{variable} is not a URL ({error}). What works: {WORKS}.") from error
+    except ValueError:
+        # The text may hold a password, and so may the error; it is not repeated.
+        raise ImproperlyConfigured(f"{variable} is not a URL of one server. What works: {WORKS}.") from None
     return parts
 
 

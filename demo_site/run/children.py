@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+PROC = Path("/proc")
 PATIENCE = 10.0
 """Seconds between asking a process to stop and killing it."""
 
@@ -111,21 +112,41 @@ class Children:
 
 def members(groups: set[int], mark: str) -> list[int]:
     """Return the ids of the living processes in these process groups whose command line holds `mark`."""
-    found = []
-    for line in _ps("-A", "-ww", "-o", "pid=,pgid=,stat=,command=").splitlines():
-        pid, group, state, command = [*line.split(None, 3), ""][:4]
-        if int(group) in groups and mark in command and not state.startswith("Z"):
-            found.append(int(pid))
-    return found
+    return [pid for pid, command in commands().items() if mark in command and _group(pid) in groups]
 
 
 def command_of(pid: int) -> str:
     """Return a process's command line, or nothing."""
-    return _ps("-ww", "-o", "command=", "-p", str(pid)).strip()
+    return commands().get(pid, "")
 
 
-def _ps(*words: str) -> str:
-    return subprocess.run(["ps", *words], capture_output=True, text=True, check=False).stdout  # noqa: S603, S607
+def commands() -> dict[int, str]:
+    """Return the command line of every process by its id; ended ones have none."""
+    return commands_in(PROC) if (PROC / "self" / "cmdline").exists() else commands_by_ps()
+
+
+def commands_in(proc: Path) -> dict[int, str]:
+    """Read command lines where Linux shows them: a small system has no ps."""
+    found = {}
+    for path in proc.glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found[int(path.parent.name)] = path.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    return found
+
+
+def commands_by_ps() -> dict[int, str]:
+    """Ask ps for command lines, as macOS wants to be asked: one -o for each column."""
+    words = ["ps", "-A", "-ww", "-o", "pid=", "-o", "command="]
+    told = subprocess.run(words, capture_output=True, text=True, errors="replace", check=True).stdout  # noqa: S603
+    pairs = (line.strip().partition(" ") for line in told.splitlines())
+    return {int(pid): command.strip() for pid, _, command in pairs}
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return 0
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -100,7 +100,9 @@ def _port(wanted: int) -> int:
 
 def _manage(env: Mapping[str, str], *words: str) -> None:
     """Run a command of manage.py on this terminal. Raises Trouble if it fails."""
-    done = subprocess.run([sys.executable, str(ROOT / "manage.py"), *words], env=dict(env), check=False)  # noqa: S603
+    command = [sys.executable, str(ROOT / "manage.py"), *words]
+    # A session of its own: Ctrl-C comes to us, who stop it without a traceback of its own.
+    done = subprocess.run(command, env=dict(env), start_new_session=True, check=False)  # noqa: S603
     if done.returncode:
         raise Trouble(f"'manage.py {' '.join(words)}' failed with status {done.returncode}; see above.")
 

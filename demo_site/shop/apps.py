@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
+from cachekit import metrics
+
 
 class ShopConfig(AppConfig):
     """The shop."""
@@ -12,3 +14,7 @@ class ShopConfig(AppConfig):
     label = "shop"
     verbose_name = "Diamond shop"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Count what the caches are asked in /metrics."""
+        metrics.install()

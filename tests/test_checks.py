@@ -1,0 +1,118 @@
+"""Each system check notices its trouble and says what to type; `cachekit.E001` and so on are their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage
+
+from cachekit import checks, registry, stores
+from tests.zoo.models import Author
+
+MEMORY = {"BACKEND": "cachekit.backends.MemoryCache"}
+
+
+def ids(messages: list[CheckMessage]) -> list[str]:
+    return [str(message.id) for message in messages]
+
+
+def test_good_settings_are_fine(settings: Any) -> None:
+    settings.CACHEKIT = {"TIMEOUT": 60, "ALIAS": "memory", "ENABLED": True, "JITTER": 0}
+
+    assert checks.check_settings(app_configs=None) == []
+    assert checks.check_alias(app_configs=None) == []
+    assert checks.check_indexes(app_configs=None) == []
+
+
+def test_e001_an_unknown_name_brings_the_closest_to_mind(settings: Any) -> None:
+    settings.CACHEKIT = {"TIMEUOT": 60}
+
+    (found,) = checks.check_settings(app_configs=None)
+
+    assert found.id == "cachekit.E001"
+    assert found.hint == "Did you mean 'TIMEOUT'?"
+
+
+def test_e001_a_name_like_no_other_lists_them_all(settings: Any) -> None:
+    settings.CACHEKIT = {"Q": 1}
+
+    (found,) = checks.check_settings(app_configs=None)
+
+    assert found.hint is not None
+    assert "ALIAS, BREAKER_FAILURES" in found.hint
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["TIMEOUT"],
+        {"TIMEOUT": "60"},
+        {"TIMEOUT": None},
+        {"TIMEOUT": -1},
+        {"TIMEOUT": True},
+        {"ENABLED": 1},
+        {"BREAKER_FAILURES": 1.5},
+        {"ALIAS": b"default"},
+    ],
+)
+def test_e002_a_wrong_type_names_the_value_and_the_default(settings: Any, given: Any) -> None:
+    settings.CACHEKIT = given
+
+    found = checks.check_settings(app_configs=None)
+
+    assert ids(found) == ["cachekit.E002"]
+    assert found[0].hint
+
+
+@pytest.mark.parametrize(
+    ("caches", "said"),
+    [
+        ({"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}, "cachekit.backends.RedisCache"),
+        ({"default": MEMORY}, "CACHES has no alias 'pages' (it has: default)"),
+    ],
+)
+def test_e003_the_doors_need_a_cache_of_ours(settings: Any, caches: dict[str, Any], said: str) -> None:
+    settings.CACHES = caches
+    settings.CACHEKIT = {"ALIAS": "pages" if "pages" in said else "default"}
+    stores.forget()
+
+    (found,) = checks.check_alias(app_configs=None)
+
+    assert found.id == "cachekit.E003"
+    assert said in found.msg
+
+
+def test_e004_a_cache_that_cannot_be_set_up_says_why(settings: Any) -> None:
+    settings.CACHES = {"default": {"BACKEND": "cachekit.backends.RedisCache", "LOCATION": "127.0.0.1:6379"}}
+    stores.forget()
+
+    (found,) = checks.check_alias(app_configs=None)
+
+    assert found.id == "cachekit.E004"
+    assert "redis://" in found.msg
+
+
+def test_e005_an_index_that_is_no_column_lists_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.indexes_of.cache_clear()
+    monkeypatch.setattr(Author, "CACHEKIT_INDEXES", ("nmae",), raising=False)
+
+    found = checks.check_indexes(app_configs=None)
+    registry.indexes_of.cache_clear()
+
+    assert ids(found) == ["cachekit.E005"]
+    assert "'nmae'" in found[0].msg
+    assert found[0].hint == "Columns of Author: id, name, email."
+
+
+def test_w001_the_namesake_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "version", lambda name: "9.9")
+
+    (found,) = checks.check_namesake(app_configs=None)
+
+    assert found.id == "cachekit.W001"
+    assert "9.9" in found.msg
+
+
+def test_without_the_namesake_there_is_nothing_to_say() -> None:
+    assert checks.check_namesake(app_configs=None) == []

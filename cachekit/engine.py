@@ -138,7 +138,7 @@ def _judged(spec: Spec, store: Store, found: Found | None) -> Answer | Visit | N
         _count(spec, "bypass")
         return None
     _count(spec, "error" if found is None else "hit" if verdict is Verdict.EARLY else verdict.value)
-    return Visit(spec, found, verdict, computing.job.get() or Job(), time.monotonic(), now)
+    return Visit(spec, found, verdict, computing.job.get() or Job(), time.monotonic(), now, _mode.get() == "refresh")
 
 
 def _decoded(spec: Spec, answer: Answer) -> Answer | None:

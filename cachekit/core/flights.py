@@ -12,6 +12,8 @@ from typing import NamedTuple
 from cachekit.core.entry import Header
 
 SHUN_SECONDS = 10.0
+LATELY_SECONDS = 1.0
+MAX_MOMENTS = 10_000
 
 
 class Outcome(NamedTuple):
@@ -57,6 +59,24 @@ class Flight:
         self.loop = loop
 
 
+class Moments:
+    """Keys of which something was noted a moment ago; bounded."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until: dict[tuple[str, str], float] = {}
+
+    def note(self, key: tuple[str, str]) -> None:
+        """Note a key now."""
+        if len(self._until) >= MAX_MOMENTS:
+            self._until.clear()
+        self._until[key] = time.monotonic() + self._seconds
+
+    def holds(self, key: tuple[str, str]) -> bool:
+        """Tell whether the key was noted a moment ago."""
+        return bool(self._until) and self._until.get(key, 0.0) > time.monotonic()
+
+
 class Flights:
     """The computations under way in this process."""
 
@@ -67,17 +87,20 @@ class Flights:
         """Begin anew: what a fork copied has no thread that could land it."""
         self._lock = threading.Lock()
         self._flights: dict[tuple[str, str], Flight] = {}
-        self._shunned: dict[tuple[str, str], float] = {}
+        self._shunned = Moments(SHUN_SECONDS)
+        self._landed = Moments(LATELY_SECONDS)
 
     def shun(self, key: tuple[str, str]) -> None:
         """Note that a value cannot be shared: waiting for it would only put its readers in a row."""
-        if len(self._shunned) > 10_000:
-            self._shunned.clear()
-        self._shunned[key] = time.monotonic() + SHUN_SECONDS
+        self._shunned.note(key)
 
     def is_shunned(self, key: tuple[str, str]) -> bool:
         """Tell whether the last value of this key could not be shared, a moment ago."""
-        return bool(self._shunned) and self._shunned.get(key, 0.0) > time.monotonic()
+        return self._shunned.holds(key)
+
+    def landed_lately(self, key: tuple[str, str]) -> bool:
+        """Tell whether a value of this key was computed a moment ago, perhaps while its next reader was looking."""
+        return self._landed.holds(key)
 
     def enter(self, key: tuple[str, str], job: Job) -> tuple[Flight, bool]:
         """Return the flight for a key, and whether the caller leads it."""
@@ -110,6 +133,8 @@ class Flights:
 
     def land(self, key: tuple[str, str], flight: Flight, outcome: Outcome) -> None:
         """Wake those who wait."""
+        if outcome.header is not None:
+            self._landed.note(key)
         self.close(key, flight)
         if not flight.future.done():
             flight.future.set_result(outcome)

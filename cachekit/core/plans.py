@@ -62,6 +62,8 @@ class Visit(NamedTuple):
     job: Job
     arrived: float
     now: int
+    renews: bool = False
+    """Whether it wants a computation that begins now, whatever is there."""
 
     @property
     def ident(self) -> tuple[str, str]:
@@ -96,8 +98,7 @@ def renew(visit: Visit, flights: Flights) -> Plan:
         outcome = yield from _joined(visit, flights, flight, deadline - time.monotonic())
         if outcome is None or outcome.refused:
             break
-        found = visit.found
-        if outcome.serves(found.epoch if found else b"", found.last if found else NEVER, visit.arrived):
+        if _suits(visit, outcome):
             return _landed(visit, outcome)
         chances -= 1 if outcome.header or outcome.error else 0  # a leader that gave up leaves its place to another
     begun = yield from _begin(visit, 0)
@@ -113,6 +114,13 @@ def _joined(visit: Visit, flights: Flights, flight: Flight, seconds: float) -> G
     finally:
         flights.waited(flight, visit.job)
     return outcome
+
+
+def _suits(visit: Visit, outcome: Outcome) -> bool:
+    found = visit.found
+    if found is None or visit.renews:
+        return outcome.serves(b"", NEVER, visit.arrived) and (not visit.renews or outcome.started >= visit.arrived)
+    return outcome.serves(found.epoch, found.last, visit.arrived)
 
 
 def _landed(visit: Visit, outcome: Outcome) -> Answer:
@@ -132,22 +140,45 @@ def _lead(visit: Visit, flights: Flights, flight: Flight) -> Plan:
         flights.close(visit.ident, flight)
 
     try:
-        begun = yield from _begin(visit, _lease(visit))
+        present = yield from _look_again(visit, flights)
+        begun = None
+        if present is None:
+            begun = yield from _begin(visit, _lease(visit))
         if begun is not None and begun.holder:
             if visit.spare is not None:
                 return visit.spare  # judged before the others came, so it is not theirs
-            awaited, begun = yield from _await_holder(visit, begun)
-            if awaited is not None:
-                share(Outcome(outcome.started, awaited.header, awaited.payload))
-                return awaited
-        return (yield from _compute(visit, begun, share))
+            present, begun = yield from _await_holder(visit, begun)
+        if present is None:
+            return (yield from _compute(visit, begun, share))
     except Exception as error:
         outcome = Outcome(outcome.started, error=error)
         raise
+    else:
+        header = present.header and present.header._replace(read_point=present.read_point)
+        share(Outcome(outcome.started, header, present.payload))
+        return present
     finally:
         if outcome.refused:
             flights.shun(visit.ident)
         flights.land(visit.ident, flight, outcome)
+
+
+def _look_again(visit: Visit, flights: Flights) -> Generator[Any, Any, Answer | None]:
+    """Return what has come to be there since this visit looked; nothing if nobody computed it lately."""
+    if visit.renews or not flights.landed_lately(visit.ident):
+        return None
+    try:
+        found: Found = yield steps.Load(visit.spec.key)
+    except StoreUnavailable:
+        return None
+    is_new = visit.found is None or found.header != visit.found.header  # what was there could not be read, or is due
+    return _present(visit, found) if is_new and judge(found, visit.now) is Verdict.FRESH else None
+
+
+def _present(visit: Visit, found: Found) -> Answer | None:
+    """Return a fresh entry, dated to the check."""
+    header = found.header
+    return header and Answer(visit.verdict, header, max(header.read_point, found.last), found.payload)
 
 
 def _await_holder(visit: Visit, begun: steps.Begun) -> Generator[Any, Any, tuple[Answer | None, steps.Begun | None]]:
@@ -157,11 +188,11 @@ def _await_holder(visit: Visit, begun: steps.Begun) -> Generator[Any, Any, tuple
         try:
             yield steps.Wait(begun.holder, min(left, SLICE))
             found: Found = yield steps.Load(visit.spec.key)
+            if not visit.renews and judge(found, visit.now) is Verdict.FRESH:
+                return _present(visit, found), None
             header = found.header
-            fresh = judge(found, visit.now) is Verdict.FRESH
-            if header is not None and (fresh or (header.epoch == came.epoch and header.read_point >= came.read_point)):
-                point = max(header.read_point, found.last) if fresh else header.read_point
-                return Answer(visit.verdict, header, point, found.payload), None
+            if header is not None and header.epoch == came.epoch and header.read_point >= came.read_point:
+                return Answer(visit.verdict, header, header.read_point, found.payload), None
             begun = yield steps.Begin(visit.spec.key, _lease(visit))
         except StoreUnavailable:
             return None, None

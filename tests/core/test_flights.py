@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from cachekit.core.entry import NEVER, Header
-from cachekit.core.flights import Flights, Job, Outcome
+from cachekit.core.flights import Flights, Job, Moments, Outcome
 
 EPOCH = b"epoch-01"
 HEADER = Header(1, EPOCH, read_point=100, oldest=100, expiry=NEVER, cost=1, tags=b"")
@@ -99,5 +99,17 @@ def test_what_cannot_be_shared_is_shunned_for_a_while(monkeypatch: pytest.Monkey
     assert flights.is_shunned(KEY)
     assert not flights.is_shunned(("default", "other"))
     monkeypatch.setattr("cachekit.core.flights.SHUN_SECONDS", -1.0)
+    flights.forget()
     flights.shun(KEY)
     assert not flights.is_shunned(KEY)
+
+
+def test_keys_of_a_moment_ago_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cachekit.core.flights.MAX_MOMENTS", 3)
+    moments = Moments(60)
+
+    for n in range(10):
+        moments.note(("default", str(n)))
+
+    assert len(moments._until) <= 3
+    assert moments.holds(("default", "9"))

@@ -70,14 +70,13 @@ def _serve(children: Children, port: int, limit: int | None) -> None:
     env["DEMO_DIR"] = str(children.folder)
     if not env.get("CACHE_URL"):
         env["CACHE_URL"] = valkey.serve(children, env)
-    _manage(env, "migrate", "--verbosity=0")
-    _manage(env, "load_diamonds", *([f"--limit={limit}"] if limit else []))
+    _manage(env, "prepare_demo", *([f"--limit={limit}"] if limit else []))
     env["PROMETHEUS_MULTIPROC_DIR"] = str(_emptied(children.folder / "metrics"))
     for name, command in commands(children.folder, port).items():
         (children.folder / f"{name}.pid").unlink(missing_ok=True)
         children.start(name, command, env)
-    _wait_for_web(children, port)
-    _manage(env, "create_staff")
+        if name == "web":  # worker and beat start once the shop is open: they would only slow it down
+            _wait_for_web(children, port)
     say(
         f"\n  Shop       http://localhost:{port}/\n"
         f"  Staff      http://localhost:{port}/admin/\n"

@@ -108,6 +108,17 @@ def test_demo_password_sets_the_password_and_is_not_printed(monkeypatch: pytest.
     assert "second-to-none" not in told.getvalue()
 
 
+def test_prepare_demo_does_it_all_and_once() -> None:
+    told = [StringIO(), StringIO()]
+
+    for out in told:
+        call_command("prepare_demo", limit=20, stdout=out)
+
+    assert "Diamonds: 20 of 20" in told[0].getvalue()
+    assert "Login staff, password" in told[0].getvalue()
+    assert "stocked already: 20 stones" in told[1].getvalue()
+
+
 class Terminal(StringIO):
     def isatty(self) -> bool:
         return True

@@ -30,10 +30,14 @@ class Outcome(NamedTuple):
     refused: bool = False
     """Whether the value is its reader's own, and so will the next be."""
 
+    def is_news(self, arrived: float) -> bool:
+        """Tell whether it began after somebody arrived (monotonic): then anything that can be shared will do."""
+        return self.started >= arrived and (self.header is not None or self.error is not None)
+
     def serves(self, epoch: bytes, arrival: int, arrived: float) -> bool:
         """Tell whether one who arrived at ledger time `arrival` (monotonic: `arrived`) may take it."""
-        if self.started >= arrived:
-            return self.header is not None or self.error is not None
+        if self.is_news(arrived):
+            return True
         if self.header is None:  # an error of before may be over by now
             return False
         return self.proven or (bool(epoch) and self.header.epoch == epoch and self.header.read_point >= arrival)

@@ -58,6 +58,7 @@ class Visit(NamedTuple):
 
     spec: Spec
     found: Found | None
+    """None: the store could not be asked, or has not got all that this process has invalidated; it is not believed."""
     verdict: Verdict
     job: Job
     arrived: float
@@ -119,7 +120,7 @@ def _joined(visit: Visit, flights: Flights, flight: Flight, seconds: float) -> G
 def _suits(visit: Visit, outcome: Outcome) -> bool:
     found = visit.found
     if found is None or visit.renews:
-        return outcome.serves(b"", NEVER, visit.arrived) and (not visit.renews or outcome.started >= visit.arrived)
+        return outcome.is_news(visit.arrived)
     return outcome.serves(found.epoch, found.last, visit.arrived)
 
 
@@ -144,7 +145,7 @@ def _lead(visit: Visit, flights: Flights, flight: Flight) -> Plan:
         begun = None
         if present is None:
             begun = yield from _begin(visit, _lease(visit))
-        if begun is not None and begun.holder:
+        if begun is not None and begun.holder and visit.found is not None:
             if visit.spare is not None:
                 return visit.spare  # judged before the others came, so it is not theirs
             present, begun = yield from _await_holder(visit, begun)
@@ -165,13 +166,13 @@ def _lead(visit: Visit, flights: Flights, flight: Flight) -> Plan:
 
 def _look_again(visit: Visit, flights: Flights) -> Generator[Any, Any, Answer | None]:
     """Return what has come to be there since this visit looked; nothing if nobody computed it lately."""
-    if visit.renews or not flights.landed_lately(visit.ident):
+    if visit.found is None or visit.renews or not flights.landed_lately(visit.ident):
         return None
     try:
         found: Found = yield steps.Load(visit.spec.key)
     except StoreUnavailable:
         return None
-    is_new = visit.found is None or found.header != visit.found.header  # what was there could not be read, or is due
+    is_new = found.header != visit.found.header  # what was there could not be read, or is due
     return _present(visit, found) if is_new and judge(found, visit.now) is Verdict.FRESH else None
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
-from cachekit import engine
+from django.db.models import Model
+
+from cachekit import engine, registry
 from cachekit.core import keys
 from cachekit.core.policy import Spec
 from cachekit.exceptions import UncacheableValue
@@ -51,11 +53,12 @@ def cached(first: Any = ..., /, *, key: Callable[..., Any] | None = None, name: 
     """Keep what a function returns: `@cached`, `@cached(600)`, `@cached(timeout=600, tags=("prices",))`.
 
     Works on `def` and `async def`. What the function reads through the ORM is captured: a write to any of it makes the
-    entry stale. Arguments make the key; model instances count by primary key. `key(*args)` says what matters where an
-    argument cannot be part of a key. `timeout` in seconds, None for no limit; other times as in `Policy`.
+    entry stale. Arguments make the key; model instances count by primary key, and a write to their rows makes the entry
+    stale too. `key(*args)` says what matters where an argument cannot be part of a key. `timeout` in seconds, None for
+    no limit; other times as in `Policy`.
     Raises TypeError for generators, InvalidKey when called with what makes no key.
     """
-    if callable(first):
+    if callable(first) or isinstance(first, classmethod):
         return _wrapped(first, None, "", {})
     if first is not ...:
         options["timeout"] = first
@@ -63,18 +66,27 @@ def cached(first: Any = ..., /, *, key: Callable[..., Any] | None = None, name: 
 
 
 def _wrapped(function: Callable[..., Any], key: Callable[..., Any] | None, name: str, options: dict[str, Any]) -> Any:
+    if isinstance(function, (classmethod, staticmethod)):
+        raise TypeError(f"Put @cached below @{type(function).__name__}, next to the function.")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise UncacheableValue(f"@cached cannot keep a generator: {function.__qualname__}. Return a list from it.")
-    door = Door("function", name or f"{function.__module__}.{function.__qualname__}", options)
+    name = name or f"{function.__module__}.{getattr(function, '__qualname__', '<lambda>')}"
+    door = Door("function", name, options)
+    if "<lambda>" in name:
+        raise UncacheableValue(
+            "A lambda has no name of its own to keep its results by: say cached(name=…), or use def."
+        )
     frame = _framing(function, key)
 
     def spec_for(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Spec:
         call = frame(args, kwargs)
-        return door.spec(call, own_tags=(f"{door.tag}#{call}",)) if call else door.spec()
+        if not call:
+            return door.spec()
+        return door.spec(call, own_tags=(*_rows(args), *_rows(kwargs.values()), f"{door.tag}#{call}"))
 
     if inspect.iscoroutinefunction(function):
-        return _with_extras(_awaited(function, spec_for), function, door, spec_for)
-    return _with_extras(_called(function, spec_for), function, door, spec_for)
+        return _with_extras(_awaited(function, spec_for), door, spec_for)
+    return _with_extras(_called(function, spec_for), door, spec_for)
 
 
 def _called(function: Callable[..., Any], spec_for: Callable[..., Spec]) -> Callable[..., Any]:
@@ -103,18 +115,25 @@ def _awaited(function: Callable[..., Any], spec_for: Callable[..., Spec]) -> Cal
     return call
 
 
-def _with_extras(call: Any, function: Callable[..., Any], door: Door, spec_for: Callable[..., Spec]) -> Any:
+def _with_extras(call: Any, door: Door, spec_for: Callable[..., Spec]) -> Any:
     def key_for(*args: Any, **kwargs: Any) -> str:
         return spec_for(args, kwargs).key
 
     def forget(*args: Any, **kwargs: Any) -> bool:
-        return engine.invalidate(spec_for(args, kwargs).tags[-1], why="function", by=function.__qualname__)
+        return engine.invalidate(spec_for(args, kwargs).tags[-1], why="function", by=door.name)
 
     async def aforget(*args: Any, **kwargs: Any) -> bool:
-        return await engine.ainvalidate(spec_for(args, kwargs).tags[-1], why="function", by=function.__qualname__)
+        return await engine.ainvalidate(spec_for(args, kwargs).tags[-1], why="function", by=door.name)
 
     call.key_for, call.invalidate, call.ainvalidate, call.tag = key_for, forget, aforget, door.tag
     return cast("Any", call)
+
+
+def _rows(arguments: Iterable[Any]) -> Iterator[str]:
+    """Yield the tags of the rows that are passed: the function reads them without asking the database."""
+    for one in arguments:
+        if isinstance(one, Model):
+            yield from registry.row_tags(one)
 
 
 def _framing(

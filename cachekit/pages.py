@@ -9,7 +9,7 @@ from typing import Any, TypeVar, Unpack, cast
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.cache import patch_cache_control
+from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from cachekit import engine, sharing
 from cachekit.conf import conf
@@ -18,7 +18,7 @@ from cachekit.core.capture import current
 from cachekit.core.codecs import Undecodable
 from cachekit.core.plans import Answer
 from cachekit.core.policy import Spec
-from cachekit.exceptions import UncacheableValue
+from cachekit.exceptions import InvalidKey, UncacheableValue
 from cachekit.sharing import Vary
 from cachekit.signing import pickles
 from cachekit.specs import Door, Options, surroundings
@@ -61,7 +61,8 @@ def cached_view(
     request. Without `vary=("user",)` signed-in visitors always get a page of their own.
 
     Only GET and HEAD, and only complete 200 responses that anyone may see are stored: none that sets a cookie, holds a
-    CSRF token, streams, reads the session, says private, no-store or no-cache, or varies on something not declared.
+    CSRF token, streams, reads the session (unless `vary` names "cookie"), says private, no-store or no-cache, or varies
+    on something not declared.
     """
     if callable(timeout):
         raise TypeError("@cached_view takes its timeout: write @cached_view(600), or @cached_view() for the default")
@@ -88,7 +89,7 @@ def _called(view: Callable[..., Any], door: Door, vary: tuple[Vary, ...]) -> Cal
             with sharing.watching(request) as watch:
                 return _checked(request, _rendered(view(request, *args, **kwargs)), vary, watch)
 
-        return _sent(engine.resolve(_spec(door, request, vary), produce))
+        return _sent(engine.resolve(_spec(door, request, vary, args, kwargs), produce))
 
     return call
 
@@ -104,15 +105,19 @@ def _awaited(view: Callable[..., Any], door: Door, vary: tuple[Vary, ...]) -> Ca
             with sharing.watching(request) as watch:
                 return _checked(request, _rendered(await view(request, *args, **kwargs)), vary, watch)
 
-        return _sent(await engine.aresolve(_spec(door, request, vary), produce))
+        return _sent(await engine.aresolve(_spec(door, request, vary, args, kwargs), produce))
 
     return call
 
 
-def _spec(door: Door, request: HttpRequest, vary: tuple[Vary, ...]) -> Spec:
+def _spec(door: Door, request: HttpRequest, vary: tuple[Vary, ...], args: tuple[Any, ...], kwargs: Any) -> Spec:
     """Return where a page is kept: by method, scheme, host, path and query as they were sent, and what it varies on."""
     url = (request.method, request.scheme, request.get_host(), request.get_full_path())
-    return door.spec(keys.fingerprint(url, surroundings(), [sharing.vary_value(request, one) for one in vary]))
+    try:
+        told = keys.fingerprint(args, kwargs)
+    except InvalidKey:
+        told = ""  # what a path converter made of the URL, which says as much
+    return door.spec(keys.fingerprint(url, told, surroundings(), [sharing.vary_value(request, one) for one in vary]))
 
 
 def _rendered(response: HttpResponseBase) -> HttpResponseBase:
@@ -130,6 +135,8 @@ def _checked(
         capture.refuse(reason)
     if capture is not None and not isinstance(response, HttpResponse):
         capture.refuse("it is no plain HttpResponse")
+    if watch.user:  # caches on the way must not show this page to those who are signed in
+        patch_vary_headers(response, ("Cookie",))
     return response
 
 

@@ -185,7 +185,7 @@ def _text_targets(text: str) -> Iterable[str]:
 def instance_targets(instance: Model, using: str) -> list[str]:
     """Return the tags of a write to this row as it stands in memory: table, row and slices, parents' too."""
     found = []
-    for model in (type(instance), *instance._meta.get_parent_list()):
+    for model in (instance._meta.model, *instance._meta.get_parent_list()):
         concrete = model._meta.concrete_model or model
         family = family_of(concrete, using)
         pk = concrete._meta.pk
@@ -195,6 +195,17 @@ def instance_targets(instance: Model, using: str) -> list[str]:
             f"{family}?*" if field.attname in deferred else slice_of(family, field, getattr(instance, field.attname))
             for field in indexes_of(concrete)
         ]
+    return found
+
+
+def row_tags(instance: Model) -> list[str]:
+    """Return what depends on this row depends on: the row, and those of its parents."""
+    using = instance._state.db or "default"
+    found = []
+    for model in (instance._meta.model, *instance._meta.get_parent_list()):
+        family = family_of(model, using)
+        tag = row(family, model._meta.pk, getattr(instance, model._meta.pk.attname))
+        found.append(family if tag.endswith("*") else tag)
     return found
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.functional import SimpleLazyObject
+from django.utils.functional import SimpleLazyObject, empty
 
 Vary = str | Callable[[HttpRequest], Any]
 
@@ -39,15 +40,18 @@ async def auser_of(request: HttpRequest) -> Any:
     """Like `user_of`."""
     if _is_stranger(request):
         return None
-    ask = getattr(request, "auser", None)
-    return getattr(request, "user", None) if ask is None else await ask()
+    user = getattr(request, "user", None)
+    if _is_of_the_session(user):
+        return await request.auser()
+    await sync_to_async(lambda: getattr(user, "is_authenticated", False))()  # a lazy one may ask the database
+    return user
 
 
 def visitor_obstacle(request: HttpRequest, vary: tuple[Vary, ...], user: Any) -> str:
     """Tell why this visitor must get a page of their own, or nothing."""
     if user is not None and user.is_authenticated and not _declares(vary, "user"):
         return "user"
-    request._cachekit_user = user if user is not None and user.is_authenticated else None  # type: ignore[attr-defined]  # noqa: SLF001 - ours, for vary_value
+    request._cachekit_user = _identity(user)  # type: ignore[attr-defined]  # noqa: SLF001 - ours, for vary_value
     return ""
 
 
@@ -56,24 +60,27 @@ def vary_value(request: HttpRequest, vary: Vary) -> Any:
     if callable(vary):
         return vary(request)
     if vary.lower() == "user":
-        user = getattr(request, "_cachekit_user", None)
-        return None if user is None else (user._meta.label_lower, str(user.pk))
+        return getattr(request, "_cachekit_user", None)
     return request.headers.get(vary)
 
 
 class Watch:
     """What a view did with its request while it ran."""
 
-    __slots__ = ("csrf", "session")
+    __slots__ = ("csrf", "session", "user")
 
     def __init__(self) -> None:
         self.csrf = False
         self.session = False
+        self.user = False
 
 
 @contextmanager
 def watching(request: HttpRequest) -> Iterator[Watch]:
-    """Notice whether the view inside takes a CSRF token or reads the session; leave what was noted before as it was."""
+    """Notice whether the view inside takes a CSRF token, reads the session or asks who the visitor is.
+
+    What was noted before stays as it was. To ask for `request.user` is not to read the session.
+    """
     watch = Watch()
     session: Any = getattr(request, "session", None)
     accessed = getattr(session, "accessed", False)
@@ -81,7 +88,8 @@ def watching(request: HttpRequest) -> Iterator[Watch]:
     if session is not None:
         session.accessed = False
     try:
-        yield watch
+        with _watching_user(request, watch):
+            yield watch
         watch.csrf = bool(request.META.get(CSRF_FLAG))
         watch.session = bool(session is not None and (session.accessed or session.modified))
     finally:
@@ -91,6 +99,32 @@ def watching(request: HttpRequest) -> Iterator[Watch]:
             request.META[CSRF_FLAG] = flagged
 
 
+@contextmanager
+def _watching_user(request: Any, watch: Watch) -> Iterator[None]:
+    user, auser = request.__dict__.get("user"), request.__dict__.get("auser")
+    if not _is_of_the_session(user):
+        yield
+        return
+
+    def look() -> Any:
+        before, watch.user = request.session.accessed, True
+        bool(user.is_authenticated)  # loads it
+        request.session.accessed = before
+        return user
+
+    async def alook() -> Any:
+        before, watch.user = request.session.accessed, True
+        found = await auser()
+        request.session.accessed = before
+        return found
+
+    request.user, request.auser = SimpleLazyObject(look), alook
+    try:
+        yield
+    finally:
+        request.user, request.auser = user, auser
+
+
 def response_obstacle(request: HttpRequest, response: HttpResponseBase, vary: tuple[Vary, ...], watch: Watch) -> str:
     """Tell why this response must not be shown to others, or nothing."""
     checks = (
@@ -98,8 +132,10 @@ def response_obstacle(request: HttpRequest, response: HttpResponseBase, vary: tu
         (response.status_code != 200, f"its status is {response.status_code}"),
         (bool(response.cookies), "it sets a cookie"),
         (watch.csrf or b"csrfmiddlewaretoken" in getattr(response, "content", b""), "it holds a CSRF token"),
-        (watch.session and not _declares(vary, "user", "cookie"), "it reads the session: declare vary=('user',)"),
+        (watch.session and not _declares(vary, "cookie"), "it reads the session: declare vary=('cookie',)"),
         (_shows_messages(request), "it shows messages to this visitor"),
+        (_is_known_by_now(request), "it knows a visitor who was not known before the view ran"),
+        ("Set-Cookie" in response.headers, "it sets a cookie"),
     )
     found = next((reason for applies, reason in checks if applies), "")
     return found or _header_obstacle(response, vary)
@@ -112,6 +148,8 @@ def _header_obstacle(response: HttpResponseBase, vary: tuple[Vary, ...]) -> str:
     if control & {"max-age=0", "s-maxage=0"}:
         return "it says that it is not to be kept (max-age=0)"
     names = {name.strip().lower() for name in response.headers.get("Vary", "").split(",")} - {""}
+    if "*" in names:
+        return "it varies on everything"
     undeclared = sorted(name for name in names if not _declares(vary, name))
     if undeclared:
         return f"it varies on {', '.join(undeclared)}: declare vary=({undeclared[0]!r},)"
@@ -123,9 +161,32 @@ def _declares(vary: tuple[Vary, ...], *names: str) -> bool:
 
 
 def _is_stranger(request: HttpRequest) -> bool:
-    """Tell whether nobody can be signed in: no session cookie, and no user put there by other means."""
-    user = request.__dict__.get("user")
-    return settings.SESSION_COOKIE_NAME not in request.COOKIES and (user is None or isinstance(user, SimpleLazyObject))
+    """Tell whether nobody can be signed in: no session, and no user put there by other means."""
+    user, session = request.__dict__.get("user"), getattr(request, "session", None)
+    if user is not None and not _is_of_the_session(user):
+        return False
+    return settings.SESSION_COOKIE_NAME not in request.COOKIES and getattr(session, "session_key", None) is None
+
+
+def _is_of_the_session(user: Any) -> bool:
+    """Tell whether Django's middleware put this user there: it loads it from the session, when it is asked for."""
+    load = user.__dict__.get("_setupfunc") if isinstance(user, SimpleLazyObject) else None
+    return getattr(load, "__module__", "") == "django.contrib.auth.middleware"
+
+
+def _identity(user: Any) -> Any:
+    if user is None or not user.is_authenticated:
+        return None
+    return (user._meta.label_lower, str(user.pk)) if hasattr(user, "_meta") else (type(user).__name__, str(user))
+
+
+def _is_known_by_now(request: HttpRequest) -> bool:
+    """Tell whether somebody has been recognised other than the one for whom the page is kept."""
+    for user in (request.__dict__.get("user"), request.__dict__.get("_acached_user")):
+        loaded = not isinstance(user, SimpleLazyObject) or user.__dict__.get("_wrapped") is not empty
+        if loaded and _identity(user) not in (None, getattr(request, "_cachekit_user", None)):
+            return True
+    return False
 
 
 def _shows_messages(request: HttpRequest) -> bool:

@@ -36,6 +36,7 @@ class Door:
         self.kind = kind
         self.name = name
         self.tag = f"{kind}:{name}"
+        dependency(f"{self.tag}#{'0' * 32}")  # and of each of its entries
         for tag in (self.tag, *policy_of(Conf(), self._options).tags):  # what is wrong is said where it is written
             dependency(tag)
         self.codec = codec

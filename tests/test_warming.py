@@ -35,7 +35,7 @@ def home(alias: str, settings: Any) -> str:
 
 def test_a_warmer_leaves_a_fresh_entry_though_one_is_there(home: str) -> None:
     numbers = count()
-    shown = cached(timeout=300)(lambda: next(numbers))
+    shown = cached(timeout=300, name="numbers")(lambda: next(numbers))
     warmer(every=60, name="w")(shown)
     assert (shown(), shown()) == (0, 0)
 

@@ -71,6 +71,8 @@ def _instance(value: Any) -> tuple[str, bytes] | None:
     meta = getattr(value, "_meta", None)
     if isinstance(value, (type, FunctionType)) and "<" not in value.__qualname__:
         return "name", f"{value.__module__}.{value.__qualname__}".encode()
+    if getattr(value, "is_anonymous", False) is True:  # a visitor whom Django's auth does not know
+        return "anonymous", b""
     if isinstance(value, type) or meta is None or not hasattr(meta, "label_lower"):
         return None
     if value.pk is None:

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from django import template
-from django.template.base import FilterExpression, Node, NodeList, Parser, Token, VariableNode
+from django.template.base import FilterExpression, Node, NodeList, Parser, Token
 from django.template.context import Context
+from django.utils.functional import Promise
 from django.utils.safestring import SafeString, mark_safe
 
-from cachekit import engine
+from cachekit import engine, sharing
 from cachekit.core import keys
 from cachekit.core.capture import current
 from cachekit.specs import Door, surroundings
 
 register = template.Library()
 
-PERSONAL = frozenset({"user", "perms", "request", "messages", "csrf_token"})
+PERSONAL = frozenset({"user", "perms", "request", "messages"})
 """Variables that differ from visitor to visitor."""
+OPTIONS = frozenset({"tags", "alias", "grace", "jitter", "wait", "negative_timeout"})
+
+
+class Layer(dict[str, Any]):
+    """The topmost layer of a context while a fragment is rendered: it notes who asks for personal variables below."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+
+    def __contains__(self, name: object) -> bool:
+        if super().__contains__(name):
+            return True
+        if name in PERSONAL:
+            self.asked.add(str(name))
+        return False
 
 
 class CachedNode(Node):
@@ -29,35 +47,43 @@ class CachedNode(Node):
         self.nodelist = nodelist
         self.timeout, self.name, *self.vary = arguments
         self.options = options
-        self.personal = _personal(nodelist) - {part for one in self.vary for part in _names(one)}
+        self.named = {part for one in self.vary for part in _names(one)}
         self._doors: dict[Any, Door] = {}
 
     def render(self, context: Context) -> SafeString:
         """Return the fragment kept for these variables, rendered if there is none that is fresh."""
         door = self._door(context)
-        values = [one.resolve(context) for one in self.vary]
-        spec = door.spec(keys.fingerprint(surroundings(), context.autoescape, *values))
+        values = [_value(one.resolve(context)) for one in self.vary]
+        form = (context.autoescape, context.use_l10n, context.use_tz)
+        spec = door.spec(keys.fingerprint(surroundings(), form, *values))
         text: str = engine.get_or_set(spec, lambda: self._produced(context))
         return mark_safe(text)  # noqa: S308 - rendered by a template
 
     def _produced(self, context: Context) -> str:
-        request = context.get("request")
-        flag = "CSRF_COOKIE_NEEDS_UPDATE"
-        meta = request.META if request is not None else {}
-        before = meta.pop(flag, None)
-        text = str(self.nodelist.render(context))
+        request, layer = context.get("request"), Layer()
+        watched = nullcontext(sharing.Watch()) if request is None else sharing.watching(request)
+        with watched as watch:
+            context.dicts.append(layer)
+            try:
+                text = str(self.nodelist.render(context))
+            finally:
+                context.dicts.pop()
         capture = current.get()
-        if capture is not None:
-            if meta.get(flag) or "csrfmiddlewaretoken" in text:
-                capture.refuse("it holds a CSRF token")
-            if self.personal:
-                names = ", ".join(sorted(self.personal))
-                capture.refuse(
-                    f"it shows {names}, which differs from visitor to visitor: name it after the fragment's name"
-                )
-        if before is not None:
-            meta[flag] = before
+        if capture is not None and (reason := self._obstacle(text, watch, layer.asked)):
+            capture.refuse(reason)
         return text
+
+    def _obstacle(self, text: str, watch: sharing.Watch, asked: set[str]) -> str:
+        """Tell why this text must not be shown to others, or nothing."""
+        if watch.csrf or "csrfmiddlewaretoken" in text:
+            return "it holds a CSRF token"
+        personal = (asked | ({"user"} if watch.user else set())) - self.named
+        if "user" in self.named:
+            personal.discard("perms")
+        if personal:
+            names = ", ".join(sorted(personal))
+            return f"it shows {names}, which differs from visitor to visitor: name it after the fragment's name"
+        return "it reads the session" if watch.session and not {"user", "session"} & self.named else ""
 
     def _door(self, context: Context) -> Door:
         """Return the door for this rendering; the same arguments make the same one."""
@@ -86,20 +112,12 @@ def _seconds(timeout: Any) -> float | None:
 
 
 def _names(expression: FilterExpression) -> set[str]:
-    lookups = getattr(expression.var, "lookups", None) or ()
-    return {lookups[0], lookups[-1]} if lookups else set()
+    """Return the parts of a variable's name: `request.user.pk` names the user."""
+    return set(getattr(expression.var, "lookups", None) or ())
 
 
-def _personal(nodelist: NodeList) -> set[str]:
-    """Return the personal variables that a fragment shows; what it includes is not looked into."""
-    shown = {name for node in nodelist.get_nodes_by_type(VariableNode) for name in _first(node)}
-    return shown & PERSONAL
-
-
-def _first(node: Node) -> list[str]:
-    lookups = getattr(getattr(node, "filter_expression", None), "var", None)
-    found = getattr(lookups, "lookups", None) or ()
-    return [found[0]] if found else []
+def _value(value: Any) -> Any:
+    return str(value) if isinstance(value, Promise) else value
 
 
 @register.tag("cached")
@@ -115,8 +133,11 @@ def cached(parser: Parser, token: Token) -> CachedNode:
     options: dict[str, FilterExpression] = {}
     for bit in token.split_contents()[1:]:
         name, mark, value = bit.partition("=")
-        if mark and name in ("tags", "alias", "grace", "jitter", "wait", "negative_timeout"):
+        if mark and name in OPTIONS:
             options[name] = parser.compile_filter(value)
+        elif mark and name.isidentifier():
+            known = ", ".join(sorted(OPTIONS))
+            raise template.TemplateSyntaxError(f"'cached' has no option {name!r}; it has {known}")
         else:
             arguments.append(parser.compile_filter(bit))
     if len(arguments) < 2:

@@ -30,7 +30,12 @@ django.setup()
 from django.core.management import call_command
 from cachekit import cached
 calls = []
-twice = cached(lambda number: calls.append(number) or 2 * number)
+
+@cached
+def twice(number):
+    calls.append(number)
+    return 2 * number
+
 print(twice(2), twice(2), calls)
 call_command("migrate", verbosity=0)
 call_command("cachekit", "status")

@@ -1,77 +1,93 @@
-"""Take the pictures of the docs from the running demo: `DEMO_PASSWORD=… make screenshots`."""
+"""Take the pictures of the docs from a demo shop of its own: `make screenshots`."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import random
-import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from tests.browser.shop import PASSWORD, Shop
+from tests.chromium import chromium
+from tests.servers import Missing
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, ViewportSize
 
 IMAGES = Path(__file__).parent / "images"
-CHROMES = ("chromium", "chromium-browser", "google-chrome")
-LISTS = ("", "diamonds/", "diamonds/?cut=ideal", "diamonds/?sort=price", "sales/")
+STONES = 53_940
+LARGEST = 200 * 1024
+SIZE: ViewportSize = {"width": 1280, "height": 800}
+DASHBOARD = "/admin/cachekit/cache/"
+CLOSED_SIDEBAR = "localStorage.setItem('django.admin.navSidebarIsOpen', 'false')"
+PLAIN = ".hero { background: var(--sheet) !important }"
+"""A gradient as large as the page's would double the file."""
+
+TRAFFIC = "import django; django.setup(); from docs.traffic import write; write()"
 
 
 def main() -> int:
-    """Visit the shop, change a price, take the pictures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", default="http://localhost:8000", help="where the demo runs")
-    url = str(parser.parse_args().url).rstrip("/")
-    password = os.environ.get("DEMO_PASSWORD")
-    if not password:
-        parser.error("say the staff password: DEMO_PASSWORD=… make screenshots")
+    """Start a shop, visit it, take the pictures."""
     IMAGES.mkdir(exist_ok=True)
-    with sync_playwright() as driver:
-        program = next(filter(None, map(shutil.which, CHROMES)), None)
-        browser = driver.chromium.launch(executable_path=program)
-        shop(browser, url)
-        staff(browser, url, password)
-        browser.close()
+    try:
+        with Shop(STONES) as shop, chromium() as browser:
+            shop.run(TRAFFIC)
+            product = visit(window(browser, shop))
+            work(window(browser, shop), product)
+    except Missing as missing:
+        sys.stderr.write(f"The pictures cannot be taken: {missing}\n")
+        return 1
     return 0
 
 
-def shop(browser: Browser, url: str) -> None:
-    """Look around as visitors do: some pages often, others once."""
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    chance = random.Random(7)  # noqa: S311 - the same visitors each time
-    for _ in range(400):
-        path = chance.choice([*LISTS, *[f"diamond/{int(chance.paretovariate(0.7))}/"] * 6])
-        page.request.get(f"{url}/{path}")
-    picture(page, f"{url}/diamonds/", "shop")
-    picture(page, f"{url}/diamond/1/", "product")
+def window(browser: Browser, shop: Shop) -> Page:
+    """Open a window that looks the same everywhere; the shop's policy does not bind the camera."""
+    context = browser.new_context(
+        base_url=shop.web.url, viewport=SIZE, color_scheme="light", locale="en", bypass_csp=True
+    )
+    context.add_init_script(CLOSED_SIDEBAR)
+    return context.new_page()
 
 
-def staff(browser: Browser, url: str, password: str) -> None:
-    """Change a price, look at the dashboard, a key and a purge."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(f"{url}/admin/")
-    page.fill("#id_username", "staff")
-    page.fill("#id_password", password)
-    page.click("input[type=submit]")
-    page.click("#toggle-nav-sidebar")
-    for pk in (1, 2, 3):
-        page.goto(f"{url}/admin/shop/product/{pk}/change/")
-        page.fill("#id_price", str(300 + pk))
-        page.click("input[name=_save]")
-    visitor = browser.new_page()
-    for number in range(200):
-        visitor.request.get(f"{url}/diamond/{1 + number % 40}/")
-    page.wait_for_timeout(11_000)  # every process has reported by then
-    picture(page, f"{url}/admin/cachekit/cache/", "dashboard")
-    picture(page, f"{url}/admin/cachekit/cache/default/keys/?q=product", "keys")
-    page.goto(f"{url}/admin/cachekit/cache/purge/?by=tag&what=shop.product%231")
-    page.click("form input[type=submit], form button[type=submit] >> nth=-1")
-    page.screenshot(path=IMAGES / "purge.png")
+def visit(page: Page) -> str:
+    """Look around as visitors do, each page twice, so that it is shown from the cache; return a product's key."""
+    page.goto("/diamonds/grand/?cut=Ideal&color=D")
+    product = str(page.locator(".card a").first.get_attribute("href"))
+    for number in range(300):
+        page.request.get(f"/diamond/{1 + number % 40}/")
+    for path, name in (("/", "shop"), ("/diamonds/grand/?cut=Ideal", "listing"), (product, "product")):
+        page.goto(path)
+        page.goto(path)
+        keep(page, name)
+    return product.strip("/").rpartition("/")[2]
 
 
-def picture(page: Page, address: str, name: str) -> None:
-    """Open a page and keep what one sees of it."""
-    page.goto(address)
-    page.screenshot(path=IMAGES / f"{name}.png")
+def work(page: Page, product: str) -> None:
+    """Log in, change a price, look at the dashboard and its keys, and ask what a purge would take."""
+    page.goto(f"/admin/shop/product/{product}/change/")
+    page.fill("[name=username]", "staff")
+    page.fill("[name=password]", PASSWORD)
+    page.click("[type=submit]")
+    page.fill("[name=price]", "4875")
+    page.click("[name=_save]")
+    page.request.get(f"/diamond/{product}/")
+    page.goto(DASHBOARD)
+    keep(page, "dashboard")
+    page.goto(f"{DASHBOARD}default/keys/")
+    keep(page, "keys")
+    page.goto(f"{DASHBOARD}purge/?by=tag&what=shop.product%2320")
+    page.get_by_test_id("ck-preview").click()
+    page.get_by_test_id("ck-confirm").wait_for()
+    keep(page, "purge")
+
+
+def keep(page: Page, name: str) -> None:
+    """Write what the window shows. Raises ValueError for a file that is too large for a repository."""
+    page.mouse.move(0, 0)
+    path = IMAGES / f"{name}.png"
+    size = len(page.screenshot(path=path, style=PLAIN, animations="disabled", caret="hide"))
+    if size > LARGEST:
+        raise ValueError(f"{path} has {size:,} bytes, more than {LARGEST:,}: show less on it.")
+    sys.stdout.write(f"{path.name}: {size:,} bytes\n")
 
 
 if __name__ == "__main__":

@@ -11,26 +11,33 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.servers import Missing
 from tests.stages import CHROMES, MAC_CHROME
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page, Response
 
-MISSING = "needs Chromium (Debian: apt-get install chromium) and Playwright (pip install playwright)"
+
+def find() -> str:
+    """Return the path of the system's Chromium. Raises Missing."""
+    found = next(filter(None, map(shutil.which, CHROMES)), None) or (MAC_CHROME.exists() and str(MAC_CHROME))
+    if not found or find_spec("playwright") is None:
+        raise Missing("needs Chromium (Debian: apt-get install chromium) and Playwright (pip install playwright)")
+    return found
 
 
-def program() -> str | None:
-    """Return the path of the system's Chromium, or None."""
-    found = next(filter(None, map(shutil.which, CHROMES)), None)
-    return found or (str(MAC_CHROME) if MAC_CHROME.exists() else None)
+def require() -> None:
+    """Skip the test where there is no browser, or fail it on a build machine."""
+    try:
+        find()
+    except Missing as missing:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(missing))
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start the browser; skip the test where there is none, fail it on a build machine."""
-    path = program()
-    if path is None or find_spec("playwright") is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING)
+    """Start the browser. Raises Missing."""
+    path = find()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:

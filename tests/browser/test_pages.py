@@ -6,6 +6,7 @@ import pytest
 
 from tests.browser.catalogue import LISTING, first_product, number
 from tests.browser.conftest import Open
+from tests.chromium import Window
 
 pytestmark = pytest.mark.browser
 
@@ -45,8 +46,25 @@ def test_the_admin_on_a_phone(staff_window: Open, scripts: bool) -> None:
         assert phone.overhang() <= 0, path
 
 
-def test_the_icon_is_there_for_who_asks_by_its_old_name(window: Open) -> None:
-    answer = window().context.request.get("/favicon.ico")
+def test_the_icon_is_there_by_either_name(visitor: Window) -> None:
+    visitor.open("/")
+    named = visitor.page.locator("link[rel=icon]").get_attribute("href")
 
-    assert answer.status == 200
-    assert answer.headers["content-type"] == "image/svg+xml"
+    for path in (named, "/favicon.ico"):
+        answer = visitor.context.request.get(str(path))
+        assert (answer.status, answer.headers["content-type"]) == (200, "image/svg+xml")
+
+
+def test_a_window_sees_what_goes_wrong(visitor: Window) -> None:
+    visitor.open("/")
+    visitor.page.evaluate("document.body.append(Object.assign(document.createElement('style'), {textContent: 'p {}'}))")
+    visitor.page.evaluate("fetch('/nowhere/')")
+    visitor.page.evaluate("setTimeout(() => { throw new Error('oh') })")
+    visitor.page.wait_for_timeout(100)
+
+    told = " ".join(visitor.told)
+    visitor.told.clear()
+
+    assert "Content Security Policy" in told
+    assert "404:" in told
+    assert "script: oh" in told

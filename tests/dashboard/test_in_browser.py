@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 
 from cachekit import hooks, invalidate
 from cachekit.hooks import Lookup
-from tests.chromium import chromium
+from tests.chromium import chromium, require
 from tests.dashboard.people import url
 from tests.test_browser import everything, fill
 
@@ -36,6 +36,7 @@ def strict(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Htt
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    require()
     with chromium() as found, pytest.MonkeyPatch.context() as patch:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's loop runs in the thread that asks the database
         yield found

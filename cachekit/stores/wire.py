@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from redis._parsers.hiredis import NOT_ENOUGH_DATA, _HiredisParser
 from redis.connection import ConnectionPool
 from redis.exceptions import (
     ClusterDownError,
@@ -74,22 +75,46 @@ class Wire:
             self.pool.release(connection)
 
     def _talk(self, connection: Connection, payload: bytes, replies: int, timeout: float | None) -> list[Any]:
-        extra = {} if timeout is None else {"timeout": timeout}
-        read = connection.read_response
         try:
             connection.send_packed_command([payload], check_health=False)
-            answers = []
-            for _ in range(replies):
-                try:
-                    answers.append(read(disable_decoding=True, **extra))
-                except ResponseError as error:
-                    answers.append(error)
+            straight = timeout is None and type(getattr(connection, "_parser", None)) is _HiredisParser
+            answers = _straight(connection, replies) if straight else _read_each(connection, replies, timeout)
         except BaseException:
             connection.disconnect()
             self.pool.release(connection)
             raise
         self._free.append(connection)
         return answers
+
+
+def _straight(connection: Connection, replies: int) -> list[Any]:
+    """Read replies out of hiredis, past the checks that cost redis-py 4 µs for each of them."""
+    parser = connection._parser  # noqa: SLF001 - of a type that was looked at
+    reader, push = parser._reader, parser._hiredis_PushNotificationType  # noqa: SLF001 - as above
+    answers: list[Any] = []
+    try:
+        while len(answers) < replies:
+            reply = reader.gets(False)
+            if reply is NOT_ENOUGH_DATA:
+                parser.read_from_socket()
+            elif isinstance(reply, RedisConnectionError):  # such as LOADING
+                raise reply
+            elif push is None or not isinstance(reply, push):
+                answers.append(reply)
+    except OSError as error:
+        raise RedisConnectionError(f"Error while reading: {error}") from error
+    return answers
+
+
+def _read_each(connection: Connection, replies: int, timeout: float | None) -> list[Any]:
+    extra = {} if timeout is None else {"timeout": timeout}
+    answers: list[Any] = []
+    for _ in range(replies):
+        try:
+            answers.append(connection.read_response(disable_decoding=True, **extra))
+        except ResponseError as error:
+            answers.append(error)
+    return answers
 
 
 class AsyncWire:

@@ -12,7 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from redis._parsers.hiredis import NOT_ENOUGH_DATA, _HiredisParser
-from redis.connection import ConnectionPool
+from redis.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import (
     ClusterDownError,
     ConnectionError as RedisConnectionError,
@@ -77,7 +77,7 @@ class Wire:
     def _talk(self, connection: Connection, payload: bytes, replies: int, timeout: float | None) -> list[Any]:
         try:
             connection.send_packed_command([payload], check_health=False)
-            straight = timeout is None and type(getattr(connection, "_parser", None)) is _HiredisParser
+            straight = timeout is None and _reads_plainly(connection)
             answers = _straight(connection, replies) if straight else _read_each(connection, replies, timeout)
         except BaseException:
             connection.disconnect()
@@ -85,6 +85,12 @@ class Wire:
             raise
         self._free.append(connection)
         return answers
+
+
+def _reads_plainly(connection: Connection) -> bool:
+    """Tell whether this is a connection as redis-py makes it; fakeredis, for one, reads in its own way."""
+    own_way = type(connection).read_response is not AbstractConnection.read_response
+    return not own_way and type(getattr(connection, "_parser", None)) is _HiredisParser
 
 
 def _straight(connection: Connection, replies: int) -> list[Any]:

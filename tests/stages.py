@@ -71,7 +71,7 @@ STAGES = [
     Stage("ruff", 60, program("ruff", "check", ".")),
     Stage("ruff-format", 60, program("ruff", "format", "--check", ".")),
     Stage("djlint", 120, program("djlint", "--lint", "--quiet", "cachekit", "demo_site", "templates")),
-    Stage("mypy", 600, program("mypy", "cachekit", "demo_site", "tests", "benchmarks")),
+    Stage("mypy", 600, program("mypy", "cachekit", "demo_site", "tests", "benchmarks", "docs")),
     Stage("floors", 60, program("lint-imports", "--no-cache")),
     Stage("django-check", 60, python("manage.py", "check", "--fail-level", "WARNING")),
     Stage("migrations", 60, python("manage.py", "makemigrations", "--check", "--dry-run")),

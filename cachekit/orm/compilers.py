@@ -14,6 +14,7 @@ from django.db.models.sql.compiler import SQLCompiler, SQLDeleteCompiler, SQLIns
 
 from cachekit import registry
 from cachekit.core.capture import Capture, current
+from cachekit.models import Outbox
 from cachekit.orm import transactions, writing
 from cachekit.orm.reading import Unreadable, tags_of
 
@@ -73,11 +74,14 @@ def _capture(compiler: SQLCompiler, capture: Capture) -> None:
 def _inserting(execute: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(execute)
     def execute_sql(self: SQLInsertCompiler, returning_fields: Any = None, **kwargs: Any) -> Any:
-        rows = _known(lambda: execute(self, returning_fields, **kwargs))
-        rows = rows if rows is None else list(rows)
-        names = [field.attname for field in returning_fields or ()]
+        if self.query.get_meta().model is Outbox:
+            return execute(self, returning_fields, **kwargs)
         using = self.connection.alias
-        transactions.collect(using, writing.inserted(self.query, using, names, rows or ()))
+        with _one_transaction(self, always=True):  # the keys of new rows are known before the commit, but not before
+            rows = _known(lambda: execute(self, returning_fields, **kwargs))
+            rows = rows if rows is None else list(rows)
+            names = [field.attname for field in returning_fields or ()]
+            transactions.collect(self.connection, writing.inserted(self.query, using, names, rows or ()))
         return rows
 
     return execute_sql
@@ -88,22 +92,22 @@ def _write(compiler: SQLUpdateCompiler | SQLDeleteCompiler, execute: Callable[[]
     values = getattr(compiler.query, "values", None) if isinstance(compiler, SQLUpdateCompiler) else None
     if isinstance(compiler, SQLUpdateCompiler) and not values:
         return execute()  # only the parents' tables are written to, each by a statement of its own
+    model = compiler.query.get_meta().model
+    if model is Outbox:
+        return execute()
     new = [(field, value) for field, _, value in values or ()]
-    with _one_transaction(compiler):
+    with _one_transaction(compiler, always=bool(registry.indexes_of(model))):
         token = current.set(None)  # what a write looks up is no dependency of anything
         try:
             tags = writing.changed(compiler.query, compiler.connection.alias, new)
         finally:
             current.reset(token)
-        found = _known(execute)
-        transactions.collect(compiler.connection.alias, tags)
-        return found
+        return transactions.statement(compiler.connection, tags, lambda: _known(execute))
 
 
-def _one_transaction(compiler: SQLCompiler) -> AbstractContextManager[Any]:
-    """Open a transaction where old index values are read before an autocommit write: nobody may write in between."""
-    model = compiler.query.get_meta().model
-    if registry.indexes_of(model) and not compiler.connection.in_atomic_block and compiler.connection.get_autocommit():
+def _one_transaction(compiler: SQLCompiler, *, always: bool) -> AbstractContextManager[Any]:
+    """Open a transaction around an autocommit write that is more than one statement, or whose rows show only after."""
+    if always and transactions.commits_by_itself(compiler.connection):
         return transaction.atomic(using=compiler.connection.alias)
     return nullcontext()
 

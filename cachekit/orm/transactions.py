@@ -5,22 +5,28 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
+from uuid import uuid4
 
 from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cachekit.invalidation import invalidate_tags
+from cachekit import outbox
+from cachekit.invalidation import announce, invalidate_tags, keep, withdraw
+
+Result = TypeVar("Result")
 
 _local = threading.local()
 
 
-def collect(using: str, tags: Iterable[str]) -> None:
-    """Note what has been written: invalidated at commit, or at once where every statement commits by itself."""
-    connection = connections[using]
-    if not connection.in_atomic_block and connection.get_autocommit():
-        invalidate_tags(tags, why="write", by=using)
-        return
+def commits_by_itself(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether every statement on a connection is a transaction of its own."""
+    return not connection.in_atomic_block and connection.get_autocommit()
+
+
+def collect(connection: BaseDatabaseWrapper, tags: Iterable[str]) -> None:
+    """Note what the open transaction has written: announced right before its commit, invalidated right after."""
+    using = connection.alias
     pending = _pending(connection)
     pending.update(dict.fromkeys(tags))
     _dirty()[using] = pending
@@ -35,8 +41,49 @@ def dirty_tags() -> Collection[str]:
     return {tag for pending in dirty.values() for tag in pending}
 
 
+def committing(connection: BaseDatabaseWrapper, told: Collection[str], commit: Callable[[], Result]) -> Result:
+    """Carry out what commits a change of these tags, between its intents and its invalidation.
+
+    While the intents stand, entries with these tags are stale and what is computed is born stale. If this process
+    dies in between, they end by themselves. Where a store cannot be told, the tags go into the outbox.
+    """
+    mark = uuid4().hex
+    missed = announce(told, mark)
+    boxed: list[str] = []
+
+    def boxing() -> Result:
+        if outbox.write(connection, told, missed):
+            boxed.extend(missed)
+        return commit()
+
+    try:
+        if missed and commits_by_itself(connection):
+            with transaction.atomic(using=connection.alias):
+                done = boxing()
+        else:
+            done = boxing() if missed else commit()
+    except IntegrityError:
+        withdraw(told, mark)  # refused: nothing was written
+        raise
+    except Exception:
+        keep(told, missed)  # no answer: it may have been written all the same, so the intents stand
+        raise
+    late = invalidate_tags(told, why="write", by=connection.alias, transaction=mark)
+    if unboxed := [one for one in late if one not in boxed]:
+        outbox.write_alone(connection.alias, told, unboxed)
+    return done
+
+
+def statement(connection: BaseDatabaseWrapper, told: Collection[str], execute: Callable[[], Result]) -> Result:
+    """Carry out a statement that changes these tags, in whatever transaction it belongs to."""
+    if not commits_by_itself(connection):
+        collect(connection, told)
+        return execute()
+    return committing(connection, told, execute)
+
+
 def settle(connection: BaseDatabaseWrapper) -> None:
-    """Invalidate what has been collected on a connection."""
+    """Invalidate what has been collected on a connection whose commits are none: a test case's."""
     told = tuple(_pending(connection))
     drop(connection)
     if told:
@@ -51,7 +98,7 @@ def drop(connection: BaseDatabaseWrapper) -> None:
 
 def snapshot_hazard(connection: BaseDatabaseWrapper) -> str:
     """Tell why reads of the open transaction may be older than a read point taken now, or nothing."""
-    if not connection.in_atomic_block and connection.get_autocommit():
+    if commits_by_itself(connection):
         return ""
     level = str(getattr(connection, "isolation_level", "") or "").upper().replace("_", " ")
     safe = {
@@ -83,14 +130,12 @@ def watch(*, connection: Any, **_: object) -> None:
 
 
 def _committed(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None:
-    try:
+    told = tuple(_pending(connection))
+    if not told:
         commit()
-    except IntegrityError:
-        raise  # refused: nothing was written
-    except Exception:
-        settle(connection)  # no answer: it may have been written all the same
-        raise
-    settle(connection)
+        return
+    committing(connection, told, commit)
+    drop(connection)
 
 
 def _rolled_back(connection: BaseDatabaseWrapper, rollback: Callable[[], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
@@ -47,7 +48,7 @@ class Outbox(models.Model):
     """One a line; a tag holds no white space."""
     aliases = models.CharField(_("aliases"), max_length=500, blank=True)
     """The caches to tell, one a line; empty for all."""
-    written_at = models.DateTimeField(_("written at"), auto_now_add=True)
+    written_at = models.DateTimeField(_("written at"), default=timezone.now)
 
     class Meta:
         verbose_name = _("undelivered invalidation")

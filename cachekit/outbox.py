@@ -52,6 +52,23 @@ def write_alone(using: str, tags: Collection[str], aliases: Collection[str]) -> 
         return False
 
 
+def relay_all() -> int:
+    """Deliver what stands in the outbox of every database that answers; return how many rows are done."""
+    count = 0
+    for using in connections:
+        try:
+            count += relay(using)
+        except DatabaseError as error:
+            logger.warning("The outbox of database '%s' cannot be read: %s", using, error)
+            connections[using].close()
+    return count
+
+
+def waiting(using: str) -> int:
+    """Return how many rows stand in a database's outbox."""
+    return Outbox.objects.using(using).count() if has_table(connections[using]) else 0
+
+
 def relay(using: str) -> int:
     """Deliver what stands in a database's outbox; return how many rows are done. Several may run at once."""
     if not has_table(connections[using]):

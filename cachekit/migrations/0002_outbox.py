@@ -1,3 +1,4 @@
+import django.utils.timezone
 from django.db import migrations, models
 
 
@@ -11,7 +12,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("tags", models.TextField(verbose_name="tags")),
                 ("aliases", models.CharField(blank=True, max_length=500, verbose_name="aliases")),
-                ("written_at", models.DateTimeField(auto_now_add=True, verbose_name="written at")),
+                ("written_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="written at")),
             ],
             options={
                 "verbose_name": "undelivered invalidation",

@@ -15,10 +15,8 @@ from django.db.models.sql.compiler import SQLCompiler, SQLDeleteCompiler, SQLIns
 from cachekit import registry
 from cachekit.core.capture import Capture, current
 from cachekit.models import Outbox
-from cachekit.orm import transactions, writing
-from cachekit.orm.reading import Unreadable, tags_of
-
-HOUSEKEEPING = ("SAVEPOINT", "RELEASE", "ROLLBACK", "BEGIN", "COMMIT", "SET", "PRAGMA", "SHOW")
+from cachekit.orm import rawsql, transactions, writing
+from cachekit.orm.reading import HoldsSQL, Unreadable, tags_of
 
 _compiling: ContextVar[bool] = ContextVar("cachekit_compiling", default=False)
 
@@ -31,6 +29,7 @@ def install() -> None:
     SQLCompiler.get_from_clause = _reading(SQLCompiler.get_from_clause)  # type: ignore[method-assign]
     SQLInsertCompiler.execute_sql = _inserting(SQLInsertCompiler.execute_sql)  # type: ignore[method-assign]
     connection_created.connect(transactions.watch, dispatch_uid="cachekit.transactions")
+    rawsql.install()
     connection_created.connect(_watch_cursors, dispatch_uid="cachekit.cursors")
 
 
@@ -41,7 +40,7 @@ def _executing(execute: Callable[..., Any]) -> Callable[..., Any]:
             return _write(self, lambda: execute(self, *args, **kwargs))
         capture = current.get()
         if capture is None:
-            return execute(self, *args, **kwargs)
+            return _known(lambda: execute(self, *args, **kwargs))
         if hazard := transactions.snapshot_hazard(self.connection):
             capture.spoil(hazard)
         return _known(lambda: execute(self, *args, **kwargs))
@@ -66,6 +65,8 @@ def _reading(get_from_clause: Callable[..., Any]) -> Callable[..., Any]:
 def _capture(compiler: SQLCompiler, capture: Capture) -> None:
     try:
         capture.depend(*tags_of(compiler.query, compiler.connection.alias))
+    except HoldsSQL:
+        _compiling.set(False)  # until this statement is done: it is read as raw SQL, whole
     except Unreadable as reason:
         if not capture.names_tags:
             capture.spoil(str(reason))
@@ -75,7 +76,7 @@ def _inserting(execute: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(execute)
     def execute_sql(self: SQLInsertCompiler, returning_fields: Any = None, **kwargs: Any) -> Any:
         if self.query.get_meta().model is Outbox:
-            return execute(self, returning_fields, **kwargs)
+            return _known(lambda: execute(self, returning_fields, **kwargs))
         using = self.connection.alias
         with _one_transaction(self, always=True):  # the keys of new rows are known before the commit, but not before
             rows = _known(lambda: execute(self, returning_fields, **kwargs))
@@ -94,7 +95,7 @@ def _write(compiler: SQLUpdateCompiler | SQLDeleteCompiler, execute: Callable[[]
         return execute()  # only the parents' tables are written to, each by a statement of its own
     model = compiler.query.get_meta().model
     if model is Outbox:
-        return execute()
+        return _known(execute)
     new = [(field, value) for field, _, value in values or ()]
     with _one_transaction(compiler, always=bool(registry.indexes_of(model))):
         token = current.set(None)  # what a write looks up is no dependency of anything
@@ -127,11 +128,7 @@ def _watch_cursors(*, connection: Any, **_: object) -> None:
 
 
 def _raw(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-    """Keep what raw SQL reads from being stored, unless its door names its tags."""
-    capture = current.get()
-    if capture is not None and not _compiling.get() and not str(sql).lstrip().upper().startswith(HOUSEKEEPING):
-        if not capture.names_tags:
-            capture.spoil("it reads by raw SQL; name its tags")
-        if hazard := transactions.snapshot_hazard(context["connection"]):
-            capture.spoil(hazard)
-    return execute(sql, params, many, context)
+    """See what the compilers have not seen."""
+    if _compiling.get():
+        return execute(sql, params, many, context)
+    return rawsql.carried_out(context["connection"], sql, lambda: execute(sql, params, many, context), many=many)

@@ -21,7 +21,7 @@ _local = threading.local()
 
 def commits_by_itself(connection: BaseDatabaseWrapper) -> bool:
     """Tell whether every statement on a connection is a transaction of its own."""
-    return not connection.in_atomic_block and connection.get_autocommit()
+    return not connection.in_atomic_block and connection.get_autocommit() and not _begun_by_hand(connection)
 
 
 def collect(connection: BaseDatabaseWrapper, tags: Iterable[str]) -> None:
@@ -82,6 +82,23 @@ def statement(connection: BaseDatabaseWrapper, told: Collection[str], execute: C
     return committing(connection, told, execute)
 
 
+def by_hand(connection: BaseDatabaseWrapper, sql: str, verb: str, execute: Callable[[], Result]) -> Result:
+    """Carry out a statement that may begin or end a transaction past Django: `cursor.execute("BEGIN")`."""
+    if verb in ("BEGIN", "START") and commits_by_itself(connection):
+        done = execute()
+        connection.__dict__["_cachekit_by_hand"] = True
+        return done
+    if verb in ("COMMIT", "END"):
+        return _committed(connection, execute)
+    if verb in ("ROLLBACK", "ABORT") and " TO " not in f"{sql} ".upper():
+        return _rolled_back(connection, execute)
+    return execute()
+
+
+def _begun_by_hand(connection: BaseDatabaseWrapper) -> bool:
+    return "_cachekit_by_hand" in connection.__dict__
+
+
 def settle(connection: BaseDatabaseWrapper) -> None:
     """Invalidate what has been collected on a connection whose commits are none: a test case's."""
     told = tuple(_pending(connection))
@@ -94,6 +111,7 @@ def drop(connection: BaseDatabaseWrapper) -> None:
     """Forget what has been collected: it was rolled back, or is being told."""
     _pending(connection).clear()
     _dirty().pop(connection.alias, None)
+    connection.__dict__.pop("_cachekit_by_hand", None)
 
 
 def snapshot_hazard(connection: BaseDatabaseWrapper) -> str:
@@ -129,18 +147,16 @@ def watch(*, connection: Any, **_: object) -> None:
     connection.close = partial(_closed, connection, connection.close)
 
 
-def _committed(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None:
+def _committed(connection: BaseDatabaseWrapper, commit: Callable[[], Result]) -> Result:
     told = tuple(_pending(connection))
-    if not told:
-        commit()
-        return
-    committing(connection, told, commit)
+    done = committing(connection, told, commit) if told else commit()
     drop(connection)
+    return done
 
 
-def _rolled_back(connection: BaseDatabaseWrapper, rollback: Callable[[], None]) -> None:
+def _rolled_back(connection: BaseDatabaseWrapper, rollback: Callable[[], Result]) -> Result:
     try:
-        rollback()
+        return rollback()
     finally:
         drop(connection)
 

@@ -58,7 +58,8 @@ def changed(query: Query, using: str, new_values: Sequence[tuple[Field[Any, Any]
     """Return the tags of rows about to be updated or deleted, as the database holds them now, and their new slices."""
     model = query.get_meta().model
     family, pk, indexes = registry.family_of(model, using), model._meta.pk, registry.indexes_of(model)
-    keys = dict(picked(query.where, query.base_table or model._meta.db_table, MAX_ROWS)).get(pk)
+    base = next(iter(query.alias_map), None)  # `query.base_table` would remember that there is none yet
+    keys = dict(picked(query.where, base or model._meta.db_table, MAX_ROWS)).get(pk)
     found = {family}
     if not indexes:
         found.update([f"{family}#*"] if keys is None else [registry.row(family, pk, key) for key in keys])

@@ -22,6 +22,9 @@ logger = logging.getLogger("cachekit.beat")
 SHORTEST_EXPIRY = 60
 """A message may wait so many seconds in its queue, though the next is due sooner: a slow queue must not starve it."""
 
+RELAY_EVERY = 10.0
+"""Seconds between looks into the outbox."""
+
 RETRY = 5.0
 """Seconds to the next try after an error."""
 
@@ -73,6 +76,9 @@ def entries(app: Celery) -> Iterator[dict[str, Any]]:
         yield entry("cachekit.warm", warmer.name, warmer.schedule, last.get(warmer.name) or start(warmer.schedule, now))
     for counter in writebehind.registered():
         yield entry("cachekit.flush_writes", counter.name, counter.flush_every, start(counter.flush_every, now))
+
+    # the command `cachekit relay` is quicker; this is for projects that do not run it
+    yield {**entry("cachekit.relay", "", RELAY_EVERY, now), "args": ()}
 
 
 def entry(task: str, name: str, schedule: float | warming.Schedule, last: datetime) -> dict[str, Any]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from cachekit import hooks
-from cachekit.core.steps import Invalidate
+from cachekit.core.steps import Intend, Invalidate, Withdraw
 from cachekit.core.tags import EVERYTHING
-from cachekit.exceptions import StoreUnavailable
+from cachekit.exceptions import CachekitError, StoreUnavailable
 from cachekit.registry import targets_of
 from cachekit.stores import aliases, store_for
 
+RETRY_SECONDS = 0.05
 MAX_WAITING = 1000
 """So many invalidations are kept for a store that is away; more than that become one of everything."""
 
 _lock = threading.Lock()
 _undelivered: dict[str, list[Invalidate]] = {}
+_courier: tuple[int, threading.Thread] | None = None
 
 
 def invalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bool:
@@ -27,35 +31,66 @@ def invalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bo
     this process reads nothing from it. `why` and `by` are told to the dashboard; `alias` names one cache only.
     Raises InvalidTag.
     """
-    return invalidate_tags(targets_of(things), why=why, by=by, alias=alias)
-
-
-def invalidate_tags(told: Iterable[str], *, why: str = "", by: str = "", alias: str = "") -> bool:
-    """Like `invalidate`, for exactly these tags."""
-    done = True
-    for one, step in _steps(told, why, by, alias):
-        try:
-            deliver(one)
-            store_for(one).do(step)
-        except StoreUnavailable:
-            done = _keep(one, step)
-        else:
-            hooks.tell(hooks.Invalidated(one, step.tags, why, by))
-    return done
+    return not invalidate_tags(targets_of(things), why=why, by=by, only=(alias,) if alias else ())
 
 
 async def ainvalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bool:
     """Like `invalidate`; querysets must be named by their model or their instances."""
-    done = True
-    for one, step in _steps(targets_of(things), why, by, alias):
+    missed = []
+    for one, step in _steps(targets_of(things), why, by, "", (alias,) if alias else ()):
         try:
             await adeliver(one)
             await store_for(one).ado(step)
         except StoreUnavailable:
-            done = _keep(one, step)
+            _keep(one, step)
+            missed.append(one)
         else:
             hooks.tell(hooks.Invalidated(one, step.tags, why, by))
-    return done
+    return not missed
+
+
+def invalidate_tags(
+    told: Iterable[str], *, why: str = "", by: str = "", transaction: str = "", only: Collection[str] = ()
+) -> list[str]:
+    """Invalidate exactly these tags and end a transaction's own intents; return the aliases that have not got it."""
+    missed = []
+    for one, step in _steps(told, why, by, transaction, only):
+        if not _done(one, step):
+            _keep(one, step)
+            missed.append(one)
+    return missed
+
+
+def relayed(told: Iterable[str], only: Collection[str]) -> bool:
+    """Invalidate tags out of an outbox, which keeps them where this returns False."""
+    outcomes = [_done(one, step) for one, step in _steps(told, "relay", "", "", only)]
+    return all(outcomes)
+
+
+def _done(alias: str, step: Invalidate) -> bool:
+    try:
+        deliver(alias)
+        store_for(alias).do(step)
+    except StoreUnavailable:
+        return False
+    hooks.tell(hooks.Invalidated(alias, step.tags, step.why, step.by))
+    return True
+
+
+def announce(told: Collection[str], transaction: str) -> list[str]:
+    """Put intents: a commit that changes these tags is about to come. Return the aliases that have not got them."""
+    return _everywhere(Intend(tuple(told), transaction))
+
+
+def withdraw(told: Collection[str], transaction: str) -> None:
+    """Take intents back: the commit was refused. Where that fails they pass by themselves."""
+    _everywhere(Withdraw(tuple(told), transaction))
+
+
+def keep(told: Collection[str], only: Collection[str]) -> None:
+    """Have tags invalidated as soon as these stores answer; until then this process reads nothing from them."""
+    for one in only:
+        _keep(one, Invalidate(tuple(told), "write"))
 
 
 def pending(alias: str) -> tuple[Invalidate, ...]:
@@ -83,19 +118,49 @@ def forget() -> None:
         _undelivered.clear()
 
 
-def _steps(tags: Iterable[str], why: str, by: str, alias: str) -> list[tuple[str, Invalidate]]:
+def _everywhere(step: Intend | Withdraw) -> list[str]:
+    missed = []
+    for one in aliases():
+        try:
+            store_for(one).do(step)
+        except StoreUnavailable:
+            missed.append(one)
+    return missed
+
+
+def _steps(
+    tags: Iterable[str], why: str, by: str, transaction: str, only: Collection[str]
+) -> list[tuple[str, Invalidate]]:
     told = tuple(tags)
-    return [(one, Invalidate(told, why, by)) for one in ([alias] if alias else aliases())] if told else []
+    return [(one, Invalidate(told, why, by, transaction)) for one in only or aliases()] if told else []
 
 
-def _keep(alias: str, step: Invalidate) -> bool:
+def _keep(alias: str, step: Invalidate) -> None:
+    global _courier  # noqa: PLW0603 - one courier a process
     with _lock:
         waiting = _undelivered.setdefault(alias, [])
         if len(waiting) < MAX_WAITING:
             waiting.append(step)
         else:
             waiting[:] = [Invalidate((EVERYTHING,), f"more than {MAX_WAITING} while the cache was away", "cachekit")]
-    return False
+        if _courier is None or _courier[0] != os.getpid() or not _courier[1].is_alive():
+            _courier = os.getpid(), threading.Thread(target=_run_errands, name="cachekit-courier", daemon=True)
+            _courier[1].start()
+
+
+def _run_errands() -> None:
+    """Deliver as soon as a store is back: the readers of other processes wait for it."""
+    while True:
+        time.sleep(RETRY_SECONDS)
+        with _lock:
+            waiting = list(_undelivered)
+            if not waiting:
+                return
+        for alias in waiting:
+            try:
+                deliver(alias)
+            except CachekitError:
+                continue  # still away, or no longer in the settings
 
 
 def _delivered(alias: str, step: Invalidate) -> None:

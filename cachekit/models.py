@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
@@ -38,3 +39,21 @@ class Cache(models.Model):
         )
         verbose_name = _("cache")
         verbose_name_plural = _("caches")
+
+
+class Outbox(models.Model):
+    """Tags whose invalidation a cache server has not got: written in the transaction that changed the data."""
+
+    tags = models.TextField(_("tags"))
+    """One a line; a tag holds no white space."""
+    aliases = models.CharField(_("aliases"), max_length=500, blank=True)
+    """The caches to tell, one a line; empty for all."""
+    written_at = models.DateTimeField(_("written at"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("undelivered invalidation")
+        verbose_name_plural = _("undelivered invalidations")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.tags[:80]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cachekit import warming, writebehind
+from cachekit import outbox, warming, writebehind
 from cachekit.exceptions import MissingExtra
 
 try:
@@ -21,3 +21,9 @@ def warm(name: str) -> None:
 def flush_writes(name: str | None = None) -> None:
     """Bring the waiting increments of one write-behind counter, or of all, to the database."""
     writebehind.flush(name)
+
+
+@shared_task(name="cachekit.relay", ignore_result=True)
+def relay() -> None:
+    """Tell the caches what they could not be told while they were away."""
+    outbox.relay_all()

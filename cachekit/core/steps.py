@@ -68,11 +68,27 @@ class Wait(NamedTuple):
 
 
 class Invalidate(NamedTuple):
-    """Give tags a new invalidation point; answered with the point."""
+    """Give tags a new invalidation point, and end a transaction's own intents; answered with the point."""
 
     tags: tuple[str, ...]
     why: str = ""
     by: str = ""
+    transaction: str = ""
 
 
-Step = Load | Begin | Save | Renew | Release | Wait | Invalidate
+class Intend(NamedTuple):
+    """Put the points of tags a lease (seconds) into the future: a commit is about to come."""
+
+    tags: tuple[str, ...]
+    transaction: str
+    lease: float = 10
+
+
+class Withdraw(NamedTuple):
+    """Take a transaction's intents back: its commit was refused."""
+
+    tags: tuple[str, ...]
+    transaction: str
+
+
+Step = Load | Begin | Save | Renew | Release | Wait | Invalidate | Intend | Withdraw

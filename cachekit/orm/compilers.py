@@ -14,10 +14,9 @@ from django.db.models.sql.compiler import SQLCompiler, SQLDeleteCompiler, SQLIns
 
 from cachekit import registry
 from cachekit.core.capture import Capture, current
-from cachekit.orm import transactions, writing
-from cachekit.orm.reading import Unreadable, tags_of
-
-HOUSEKEEPING = ("SAVEPOINT", "RELEASE", "ROLLBACK", "BEGIN", "COMMIT", "SET", "PRAGMA", "SHOW")
+from cachekit.models import Outbox
+from cachekit.orm import rawsql, transactions, writing
+from cachekit.orm.reading import HoldsSQL, Unreadable, tags_of
 
 _compiling: ContextVar[bool] = ContextVar("cachekit_compiling", default=False)
 
@@ -30,6 +29,7 @@ def install() -> None:
     SQLCompiler.get_from_clause = _reading(SQLCompiler.get_from_clause)  # type: ignore[method-assign]
     SQLInsertCompiler.execute_sql = _inserting(SQLInsertCompiler.execute_sql)  # type: ignore[method-assign]
     connection_created.connect(transactions.watch, dispatch_uid="cachekit.transactions")
+    rawsql.install()
     connection_created.connect(_watch_cursors, dispatch_uid="cachekit.cursors")
 
 
@@ -40,7 +40,7 @@ def _executing(execute: Callable[..., Any]) -> Callable[..., Any]:
             return _write(self, lambda: execute(self, *args, **kwargs))
         capture = current.get()
         if capture is None:
-            rows = execute(self, *args, **kwargs)
+            rows = _known(lambda: execute(self, *args, **kwargs))
             transactions.fetching(self.connection, rows)
             return rows
         if hazard := transactions.snapshot_hazard(self.connection):
@@ -67,6 +67,8 @@ def _reading(get_from_clause: Callable[..., Any]) -> Callable[..., Any]:
 def _capture(compiler: SQLCompiler, capture: Capture) -> None:
     try:
         capture.depend(*tags_of(compiler.query, compiler.connection.alias))
+    except HoldsSQL:
+        _compiling.set(False)  # until this statement is done: it is read as raw SQL, whole
     except Unreadable as reason:
         if not capture.names_tags:
             capture.spoil(str(reason))
@@ -75,11 +77,14 @@ def _capture(compiler: SQLCompiler, capture: Capture) -> None:
 def _inserting(execute: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(execute)
     def execute_sql(self: SQLInsertCompiler, returning_fields: Any = None, **kwargs: Any) -> Any:
-        rows = _known(lambda: execute(self, returning_fields, **kwargs))
-        rows = rows if rows is None else list(rows)
-        names = [field.attname for field in returning_fields or ()]
+        if self.query.get_meta().model is Outbox:
+            return _known(lambda: execute(self, returning_fields, **kwargs))
         using = self.connection.alias
-        transactions.collect(using, writing.inserted(self.query, using, names, rows or ()))
+        with _one_transaction(self, always=True):  # the keys of new rows are known before the commit, but not before
+            rows = _known(lambda: execute(self, returning_fields, **kwargs))
+            rows = rows if rows is None else list(rows)
+            names = [field.attname for field in returning_fields or ()]
+            transactions.collect(self.connection, writing.inserted(self.query, using, names, rows or ()))
         return rows
 
     return execute_sql
@@ -90,26 +95,32 @@ def _write(compiler: SQLUpdateCompiler | SQLDeleteCompiler, execute: Callable[[]
     values = getattr(compiler.query, "values", None) if isinstance(compiler, SQLUpdateCompiler) else None
     if isinstance(compiler, SQLUpdateCompiler) and not values:
         return execute()  # only the parents' tables are written to, each by a statement of its own
+    model = compiler.query.get_meta().model
+    if model is Outbox:
+        return _known(execute)
     new = [(field, value) for field, _, value in values or ()]
-    using = compiler.connection.alias
-    with _one_transaction(compiler):
+    connection, using = compiler.connection, compiler.connection.alias
+    with _one_transaction(compiler, always=bool(registry.indexes_of(model))):
         token = current.set(None)  # what a write looks up is no dependency of anything
         try:
             touched = writing.changed(compiler.query, using, new)
         finally:
             current.reset(token)
-        found = _known(execute)
-        surprised = isinstance(found, int) and found > touched.rows
-        transactions.collect(using, writing.whole(compiler.query, using) if surprised else touched.tags)
-        return found
+
+        def carried_out() -> Any:
+            found = _known(execute)
+            if isinstance(found, int) and found > touched.rows:  # somebody's rows came in between
+                transactions.also(connection, writing.whole(compiler.query, using))
+            return found
+
+        return transactions.statement(connection, touched.tags, carried_out)
 
 
 @contextmanager
-def _one_transaction(compiler: SQLCompiler) -> Iterator[None]:
-    """Open a transaction where old index values are read before an autocommit write: nobody may write in between."""
+def _one_transaction(compiler: SQLCompiler, *, always: bool) -> Iterator[None]:
+    """Open a transaction around an autocommit write that is more than one statement, or whose rows show only after."""
     connection: Any = compiler.connection
-    model = compiler.query.get_meta().model
-    if connection.in_atomic_block or not connection.get_autocommit() or not registry.indexes_of(model):
+    if not always or not transactions.commits_by_itself(connection):
         yield
         return
     mode = getattr(connection, "transaction_mode", None)
@@ -138,13 +149,9 @@ def _watch_cursors(*, connection: Any, **_: object) -> None:
 
 
 def _raw(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-    """Keep what raw SQL reads from being stored, unless its door names its tags."""
-    capture = current.get()
-    if not _compiling.get() and "ISOLATION" in (text := str(sql).upper()):
+    """See what the compilers have not seen."""
+    if _compiling.get():
+        return execute(sql, params, many, context)
+    if "ISOLATION" in (text := str(sql).upper()):
         transactions.isolated(context["connection"], text)
-    if capture is not None and not _compiling.get() and not str(sql).lstrip().upper().startswith(HOUSEKEEPING):
-        if not capture.names_tags:
-            capture.spoil("it reads by raw SQL; name its tags")
-        if hazard := transactions.snapshot_hazard(context["connection"]):
-            capture.spoil(hazard)
-    return execute(sql, params, many, context)
+    return rawsql.carried_out(context["connection"], sql, lambda: execute(sql, params, many, context), many=many)

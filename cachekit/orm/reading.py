@@ -27,10 +27,14 @@ class Unreadable(Exception):
     """The reason why a query's dependencies cannot be named."""
 
 
+class HoldsSQL(Unreadable):
+    """Part of the query is SQL as text: only the whole statement tells."""
+
+
 def tags_of(query: Query, using: str) -> Iterable[str]:
     """Return the tags of one SELECT, of the aliases that its FROM clause uses. Raises Unreadable."""
     if query.extra_tables or not all(name.startswith(OWN_EXTRA) for name in query.extra):
-        raise Unreadable("extra() holds SQL that is not read; name its tags")
+        raise HoldsSQL("extra() holds SQL; name its tags")
     _refuse_what_changes_by_itself(query)
     for alias, table in query.alias_map.items():
         if not query.alias_refcount[alias]:
@@ -94,7 +98,7 @@ def _refuse_what_changes_by_itself(query: Query) -> None:
     by_default = by_default or ()
     for expression in _expressions(query, by_default):
         if isinstance(expression, (RawSQL, ExtraWhere)):
-            raise Unreadable("it holds raw SQL; name its tags")
+            raise HoldsSQL("it holds raw SQL; name its tags")
         if isinstance(expression, (Now, Random)) or type(expression).__name__ in UNSTEADY:
             raise Unreadable(f"{type(expression).__name__}() answers differently each time")
     if "?" in (*query.order_by, *by_default):

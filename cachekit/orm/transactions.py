@@ -6,25 +6,31 @@ import threading
 from collections.abc import Callable, Collection, Iterable
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
+from uuid import uuid4
 from weakref import WeakSet
 
 from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cachekit.invalidation import invalidate_tags
+from cachekit import outbox
+from cachekit.invalidation import announce, invalidate_tags, keep, withdraw
+
+Result = TypeVar("Result")
 
 _local = threading.local()
 _here: ContextVar[tuple[dict[str, None], ...]] = ContextVar("cachekit_written", default=())
 """What was written in this context: `async_to_sync` awaits on another thread than that of the transaction."""
 
 
-def collect(using: str, tags: Iterable[str]) -> None:
-    """Note what has been written: invalidated at commit, or at once where every statement commits by itself."""
-    connection = connections[using]
-    if not connection.in_atomic_block and connection.get_autocommit():
-        invalidate_tags(tags, why="write", by=using)
-        return
+def commits_by_itself(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether every statement on a connection is a transaction of its own."""
+    return not connection.in_atomic_block and connection.get_autocommit() and not _begun_by_hand(connection)
+
+
+def collect(connection: BaseDatabaseWrapper, tags: Iterable[str]) -> None:
+    """Note what the open transaction has written: announced right before its commit, invalidated right after."""
+    using = connection.alias
     pending = _pending(connection)
     pending.update(dict.fromkeys(tags))
     _dirty()[using] = pending
@@ -40,8 +46,74 @@ def dirty_tags() -> Collection[str]:
     return {tag for pending in (*(dirty or {}).values(), *here) for tag in pending}
 
 
+def committing(connection: BaseDatabaseWrapper, told: Collection[str], commit: Callable[[], Result]) -> Result:
+    """Carry out what commits a change of these tags, between its intents and its invalidation.
+
+    While the intents stand, entries with these tags are stale and what is computed is born stale. If this process
+    dies in between, they end by themselves. Where a store cannot be told, the tags go into the outbox.
+    """
+    mark = uuid4().hex
+    missed = announce(told, mark)
+    boxed: list[str] = []
+
+    def boxing() -> Result:
+        if outbox.write(connection, told, missed):
+            boxed.extend(missed)
+        return commit()
+
+    try:
+        if missed and commits_by_itself(connection):
+            with transaction.atomic(using=connection.alias):
+                done = boxing()
+        else:
+            done = boxing() if missed else commit()
+    except IntegrityError:
+        withdraw(told, mark)  # refused: nothing was written
+        raise
+    except Exception:
+        keep(told, missed)  # no answer: it may have been written all the same, so the intents stand
+        raise
+    late = invalidate_tags(told, why="write", by=connection.alias, transaction=mark)
+    if unboxed := [one for one in late if one not in boxed]:
+        outbox.write_alone(connection.alias, told, unboxed)
+    return done
+
+
+def statement(connection: BaseDatabaseWrapper, told: Collection[str], execute: Callable[[], Result]) -> Result:
+    """Carry out a statement that changes these tags, in whatever transaction it belongs to."""
+    if not commits_by_itself(connection):
+        collect(connection, told)
+        return execute()
+    return committing(connection, told, execute)
+
+
+def also(connection: BaseDatabaseWrapper, told: Collection[str]) -> None:
+    """Note what a statement changed that nobody could know before it was carried out."""
+    if commits_by_itself(connection):
+        invalidate_tags(told, why="write", by=connection.alias)
+    else:
+        collect(connection, told)
+
+
+def by_hand(connection: BaseDatabaseWrapper, sql: str, verb: str, execute: Callable[[], Result]) -> Result:
+    """Carry out a statement that may begin or end a transaction past Django: `cursor.execute("BEGIN")`."""
+    if verb in ("BEGIN", "START") and commits_by_itself(connection):
+        done = execute()
+        connection.__dict__["_cachekit_by_hand"] = True
+        return done
+    if verb in ("COMMIT", "END"):
+        return _committed(connection, execute)
+    if verb in ("ROLLBACK", "ABORT") and " TO " not in f"{sql} ".upper():
+        return _rolled_back(connection, execute)
+    return execute()
+
+
+def _begun_by_hand(connection: BaseDatabaseWrapper) -> bool:
+    return "_cachekit_by_hand" in connection.__dict__
+
+
 def settle(connection: BaseDatabaseWrapper) -> None:
-    """Invalidate what has been collected on a connection."""
+    """Invalidate what has been collected on a connection whose commits are none: a test case's."""
     told = tuple(_pending(connection))
     drop(connection)
     if told:
@@ -53,6 +125,7 @@ def drop(connection: BaseDatabaseWrapper) -> None:
     _pending(connection).clear()
     connection.__dict__["_cachekit_pending"] = {}  # another: contexts may still hold the one of this transaction
     _dirty().pop(connection.alias, None)
+    connection.__dict__.pop("_cachekit_by_hand", None)
     if getattr(connection, "_cachekit_isolated", "") == "transaction":
         connection.__dict__["_cachekit_isolated"] = ""
 
@@ -61,7 +134,7 @@ def snapshot_hazard(connection: BaseDatabaseWrapper) -> str:
     """Tell why others must not see what the open transaction reads, or why it may be older than now; or nothing."""
     if _pending(connection):  # asked of the connection: an awaited reader runs on another thread than its ORM
         return "its transaction has written"
-    if not connection.in_atomic_block and connection.get_autocommit():
+    if commits_by_itself(connection):
         rows = _unfinished(connection)
         return f"rows of '{connection.alias}' are still being fetched, from an older snapshot" if rows else ""
     if _sees_the_latest(connection):
@@ -72,6 +145,8 @@ def snapshot_hazard(connection: BaseDatabaseWrapper) -> str:
 def _sees_the_latest(connection: Any) -> bool:
     """Tell whether each statement of the open transaction sees what has been committed before it."""
     if connection.vendor == "sqlite":  # it holds the write lock from its start, or has its database to itself
+        if _begun_by_hand(connection):
+            return bool(connection.is_in_memory_db())
         return (connection.transaction_mode or "").upper() in ("IMMEDIATE", "EXCLUSIVE") or connection.is_in_memory_db()
     level: Any = getattr(connection, "isolation_level", None) or ""
     level = str(getattr(level, "name", level)).upper().replace("_", " ")  # the numbers differ between drivers
@@ -108,15 +183,11 @@ def watch(*, connection: Any, **_: object) -> None:
     connection._set_autocommit = partial(_switched, connection, connection._set_autocommit)  # noqa: SLF001 - as above
 
 
-def _committed(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None:
-    try:
-        commit()
-    except IntegrityError:
-        raise  # refused: nothing was written
-    except Exception:
-        settle(connection)  # no answer: it may have been written all the same
-        raise
-    settle(connection)
+def _committed(connection: BaseDatabaseWrapper, commit: Callable[[], Result]) -> Result:
+    told = tuple(_pending(connection))
+    done = committing(connection, told, commit) if told else commit()
+    drop(connection)
+    return done
 
 
 def _switched(connection: BaseDatabaseWrapper, switch: Callable[[bool], None], autocommit: bool) -> None:
@@ -125,9 +196,9 @@ def _switched(connection: BaseDatabaseWrapper, switch: Callable[[bool], None], a
         settle(connection)
 
 
-def _rolled_back(connection: BaseDatabaseWrapper, rollback: Callable[[], None]) -> None:
+def _rolled_back(connection: BaseDatabaseWrapper, rollback: Callable[[], Result]) -> Result:
     try:
-        rollback()
+        return rollback()
     finally:
         drop(connection)
 

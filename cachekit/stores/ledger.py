@@ -16,6 +16,8 @@ from cachekit.core.entry import NEVER, Found, unseal
 from cachekit.stores.wire import code_of, pack, raised
 
 BUCKET_LIMIT = 100_000 // tags.BUCKETS
+MOVING = ("invalidate", "intend", "withdraw")
+"""The scripts that move points."""
 
 
 class Exchange(NamedTuple):
@@ -40,10 +42,8 @@ class Script(NamedTuple):
 def script(name: str) -> Script:
     """Return a script of the folder `lua/`, the ledger's clock in front of it."""
     folder = Path(__file__).parent / "lua"
-    parts = (
-        [folder / f"{name}.lua"] if name in ("renew", "release") else [folder / "ledger.lua", folder / f"{name}.lua"]
-    )
-    source = "\n".join(part.read_text() for part in parts)
+    before = ["ledger"] if name in ("begin", "mend") else ["ledger", "points"] if name in MOVING else []
+    source = "\n".join((folder / f"{part}.lua").read_text() for part in [*before, name])
     return Script(source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -204,15 +204,10 @@ class Ledger:
 
     def invalidate(self, step: steps.Invalidate) -> Talk:
         """Move the points of tags to now. A server that refuses to write loses its root: everything is stale."""
-        pairs: list[bytes | str] = []
-        for text in step.tags:
-            tag = tags.parse(text)
-            place = tags.place_of(tag.family, tag.digest) if tag.digest else b""
-            pairs += [place, tag.digest or text]
-        told = " ".join(step.tags[:100])
+        told = (step.why, step.by, _told(step.tags), step.transaction)
         try:
             point = yield from self._run(
-                "invalidate", (self.root, self.events), new_epoch(), BUCKET_LIMIT, step.why, step.by, told, *pairs
+                "invalidate", (self.root, self.events), new_epoch(), BUCKET_LIMIT, *told, *_places(step.tags)
             )
         except ResponseError as error:
             if code_of(error) not in ("OOM", "MISCONF"):
@@ -220,6 +215,16 @@ class Ledger:
             raised((yield Exchange(pack("DEL", self.root), 1)))
             return 0
         return int(point)
+
+    def intend(self, step: steps.Intend) -> Talk:
+        """Put points a lease into the future."""
+        told = (int(step.lease * 1_000_000), step.transaction, _told(step.tags))
+        keys = (self.root, self.events)
+        yield from self._run("intend", keys, new_epoch(), BUCKET_LIMIT, *told, *_places(step.tags))
+
+    def withdraw(self, step: steps.Withdraw) -> Talk:
+        """Take intents back."""
+        yield from self._run("withdraw", (self.root,), new_epoch(), BUCKET_LIMIT, step.transaction, *_places(step.tags))
 
     def _run(self, name: str, keys: tuple[str, ...], *arguments: bytes | str | int) -> Talk:
         known = script(name)
@@ -239,6 +244,20 @@ class Ledger:
 
     def _bell(self, token: str) -> str:
         return f"{{{self.prefix}}}:bell:{token}"
+
+
+def _places(texts: Sequence[str]) -> list[bytes | str]:
+    """Return where the points of tags stand, as pairs: the bucket (nothing for the root), and the field."""
+    pairs: list[bytes | str] = []
+    for text in texts:
+        tag = tags.parse(text)
+        pairs += [tags.place_of(tag.family, tag.digest) if tag.digest else b"", tag.digest or text]
+    return pairs
+
+
+def _told(texts: Sequence[str]) -> str:
+    """Return tags as the stream of events tells them."""
+    return " ".join(texts[:100])
 
 
 def new_epoch() -> bytes:

@@ -98,17 +98,22 @@ class MemoryStore:
         return self.do(step)
 
     def _do(self, step: steps.Step) -> Any:
+        answer: Any = True  # a lease inside one process is its flight: nothing to renew or to release
         match step:
             case steps.Load(key):
-                return self.load(key)
+                answer = self.load(key)
             case steps.Begin(_, lease):
                 self._last = max(self._last, self.now())
-                return steps.Begun(self._epoch, self._last, "here" if lease else "")
+                answer = steps.Begun(self._epoch, self._last, "here" if lease else "")
             case steps.Save():
-                return self._save(step)
+                answer = self._save(step)
             case steps.Invalidate():
-                return self._invalidate(step)
-        return True  # a lease inside one process is its flight: nothing to renew or to release
+                answer = self._invalidate(step)
+            case steps.Intend(names, _, lease):
+                self._intend(names, self.now() + int(lease * 1_000_000))
+            case steps.Withdraw(names):
+                self._invalidate(steps.Invalidate(names, "withdrawn"))
+        return answer
 
     def _save(self, step: steps.Save) -> steps.Saved:
         self.entries[step.key] = Kept(step.data, self._clock() + step.ttl / 1000 if step.ttl else float("inf"))
@@ -128,6 +133,12 @@ class MemoryStore:
             self._floor = max(self._floor, self._points.popitem(last=False)[1])
         self.events.append((point, step))
         return point
+
+    def _intend(self, names: tuple[str, ...], point: int) -> None:
+        """Put points into the future; here writer and readers die together, so nobody need know whose they are."""
+        for text in names:
+            tag = tags.parse(text)
+            self._points[tag.digest or text.encode()] = point
 
     def _newest(self, blob: bytes) -> int:
         where = tags.layout(blob)

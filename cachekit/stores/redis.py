@@ -70,6 +70,8 @@ class RedisStore:
             steps.Release: self.ledger.release,
             steps.Wait: self.ledger.wait,
             steps.Invalidate: self.ledger.invalidate,
+            steps.Intend: self.ledger.intend,
+            steps.Withdraw: self.ledger.withdraw,
         }
 
     @property

@@ -1,17 +1,22 @@
-"""`manage.py cachekit warm | flush-writes | invalidate | status`: what beat and the dashboard do, by hand."""
+"""`manage.py cachekit warm | flush-writes | relay | invalidate | status`: what beat and the dashboard do, by hand."""
 
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from cachekit import engine, warming, writebehind
+from cachekit import engine, outbox, warming, writebehind
 from cachekit.exceptions import InvalidTag, StoreUnavailable
 from cachekit.management.status import Status, plain, status
+
+RELAY_PAUSE = 0.05
+"""Seconds between two looks into empty outboxes."""
 
 WRONG_USE = 2
 """The exit code for what the caller got wrong; 1 is for what went wrong here, as argparse and Django have it."""
@@ -24,11 +29,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
-        tasks = parser.add_subparsers(dest="task", required=True, metavar="warm | flush-writes | invalidate | status")
+        tasks = parser.add_subparsers(
+            dest="task", required=True, metavar="warm | flush-writes | relay | invalidate | status"
+        )
         warm = tasks.add_parser("warm", help="run one warmer, or all")
         warm.add_argument("name", nargs="?", help="the warmer's name, as `status` shows it")
         flush = tasks.add_parser("flush-writes", help="bring waiting counts to the database")
         flush.add_argument("name", nargs="?", help="the counter's name, as `status` shows it")
+        relay = tasks.add_parser(
+            "relay", help="deliver invalidations that a cache server could not be told; runs until stopped"
+        )
+        relay.add_argument("--once", action="store_true", help="deliver what stands there now, then end")
         invalidate = tasks.add_parser("invalidate", help="make stale whatever depends on these tags")
         invalidate.add_argument("tags", nargs="+", metavar="tag", help="such as shop.product, shop.product#42 or home")
         show = tasks.add_parser("status", help="show caches, warmers and counters")
@@ -39,6 +50,7 @@ class Command(BaseCommand):
         carry_out: dict[str, Callable[..., None]] = {
             "warm": self.warm,
             "flush-writes": self.flush_writes,
+            "relay": self.relay,
             "invalidate": self.invalidate,
             "status": self.show_status,
         }
@@ -69,6 +81,19 @@ class Command(BaseCommand):
         except (StoreUnavailable, DatabaseError) as error:
             raise CommandError(f"Not everything could be flushed, the rest waits: {error}") from error
         self.stdout.write(f"{done.rows} rows counted up, {done.missing} without a row, {done.refused} refused")
+
+    def relay(self, *, once: bool, **_: Any) -> None:
+        """Deliver what stands in the outboxes, again and again until a signal comes; several may run at once."""
+        stop = threading.Event()
+        if not once:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: stop.set())
+            self.stdout.write("relaying; stop with SIGTERM or Ctrl-C")
+        while True:
+            done = outbox.relay_all()
+            if once or stop.wait(0 if done else RELAY_PAUSE):
+                break
+        self.stdout.write(f"{done} delivered" if once else "stopped")
 
     def invalidate(self, *, tags: list[str], **_: Any) -> None:
         """Invalidate tags in every cachekit cache."""

@@ -4,6 +4,7 @@
 
 local root = KEYS[1]
 local SKEW = 1000000
+local LEASE = 10000000
 
 local function text(number)
   return string.format('%.0f', number)
@@ -16,7 +17,7 @@ end
 
 -- A new epoch: every entry of the old one is stale, so all points may go.
 local function begin_epoch(epoch, now)
-  local kept = redis.call('HMGET', root, 'seq', 'gen')
+  local kept = redis.call('HMGET', root, 'seq', 'gen', '>', 'last')
   for _, field in ipairs(redis.call('HKEYS', root)) do
     if string.sub(field, 1, 1) == '^' then
       redis.call('DEL', root .. ':' .. string.sub(field, 2))
@@ -24,6 +25,9 @@ local function begin_epoch(epoch, now)
   end
   redis.call('DEL', root)
   -- a root that was lost entirely starts a new generation of the CACHES door too: nothing old may come back
+  if tonumber(kept[3] or '') and tonumber(kept[3]) > (tonumber(kept[4] or '') or 0) then
+    redis.call('HSET', root, '*', text(now + LEASE)) -- commits may be under way: their intents move with the clock
+  end
   redis.call('HSET', root, 'epoch', epoch, 'last', text(now), 'seq', kept[1] or '0', 'gen', kept[2] or text(now))
 end
 

@@ -200,7 +200,7 @@ def app() -> Any:
 
 def due(app: Any) -> dict[str, bool]:
     made = beat.scheduler(app)
-    return {name: bool(entry.is_due()[0]) for name, entry in made.schedule.items()}
+    return {name: bool(entry.is_due()[0]) for name, entry in made.schedule.items() if entry.task != "cachekit.relay"}
 
 
 def test_what_never_ran_is_due_at_once_but_for_what_has_times(app: Any, valkey: Valkey) -> None:
@@ -249,6 +249,7 @@ def test_messages_expire_so_that_none_pile_up_while_workers_are_away(app: Any, v
         "cachekit.warm:hourly": {"expires": 3600},
         "cachekit.warm:timed": {},
         "cachekit.flush_writes:zoo.book.views": {"expires": 60},
+        "cachekit.relay:": {"expires": 60},
     }
 
 

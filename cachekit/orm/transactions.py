@@ -180,7 +180,15 @@ def watch(*, connection: Any, **_: object) -> None:
     connection._commit = partial(_committed, connection, connection._commit)  # noqa: SLF001 - decisions.md: the commit hook
     connection._rollback = partial(_rolled_back, connection, connection._rollback)  # noqa: SLF001 - as above
     connection.close = partial(_closed, connection, connection.close)
+    begin = getattr(connection, "_start_transaction_under_autocommit", None)
+    if begin is not None:  # how SQLite's transactions begin: by a statement, but Django's
+        connection._start_transaction_under_autocommit = partial(_begun, connection, begin)  # noqa: SLF001 - as above
     connection._set_autocommit = partial(_switched, connection, connection._set_autocommit)  # noqa: SLF001 - as above
+
+
+def _begun(connection: BaseDatabaseWrapper, begin: Callable[[], None]) -> None:
+    begin()
+    connection.__dict__.pop("_cachekit_by_hand", None)
 
 
 def _committed(connection: BaseDatabaseWrapper, commit: Callable[[], Result]) -> Result:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
+
+from django.db import connections, transaction
 
 from cachekit import hooks
 from cachekit.core.steps import Invalidate
@@ -25,9 +28,15 @@ def invalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bo
 
     When it returns True every store knows. A store that is away gets it as soon as it answers again, and until then
     this process reads nothing from it. `why` and `by` are told to the dashboard; `alias` names one cache only.
+    Inside a transaction it does so at once and once more after the commit: until then others read the old rows.
     Raises InvalidTag.
     """
-    return invalidate_tags(targets_of(things), why=why, by=by, alias=alias)
+    told = targets_of(things)
+    again = partial(invalidate_tags, told, why=why, by=by, alias=alias)
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:
+            transaction.on_commit(again, using=connection.alias, robust=True)
+    return again()
 
 
 def invalidate_tags(told: Iterable[str], *, why: str = "", by: str = "", alias: str = "") -> bool:

@@ -57,6 +57,16 @@ def test_no_lease_starts_no_thread() -> None:
         assert threading.active_count() == before
 
 
+def test_without_a_thread_a_lease_is_not_kept_and_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    with Keeper().keeping(0.01, Renewals()):
+        pass
+
+
 def test_one_thread_keeps_all() -> None:
     keeper, before, renewals = Keeper(), threading.active_count(), [Renewals() for _ in range(20)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
@@ -26,6 +27,8 @@ from cachekit.stores.leases import Keeper
 MAX_TAGS_BYTES = 60_000
 
 keeper = Keeper()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=keeper.forget)
 job: ContextVar[Job | None] = ContextVar("cachekit_job", default=None)
 """The outermost computation of this context."""
 dirty_tags: Callable[[], Collection[str]] = tuple

@@ -6,7 +6,10 @@ import os
 import threading
 import time
 from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Any
+
+from django.db import connections, transaction
 
 from cachekit import hooks
 from cachekit.core.steps import Intend, Invalidate, Withdraw
@@ -29,9 +32,15 @@ def invalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bo
 
     When it returns True every store knows. A store that is away gets it as soon as it answers again, and until then
     this process reads nothing from it. `why` and `by` are told to the dashboard; `alias` names one cache only.
+    Inside a transaction it does so at once and once more after the commit: until then others read the old rows.
     Raises InvalidTag.
     """
-    return not invalidate_tags(targets_of(things), why=why, by=by, only=(alias,) if alias else ())
+    told = targets_of(things)
+    again = partial(invalidate_tags, told, why=why, by=by, only=(alias,) if alias else ())
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:
+            transaction.on_commit(again, using=connection.alias, robust=True)
+    return not again()
 
 
 async def ainvalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bool:
@@ -50,11 +59,11 @@ async def ainvalidate(*things: Any, why: str = "", by: str = "", alias: str = ""
 
 
 def invalidate_tags(
-    told: Iterable[str], *, why: str = "", by: str = "", transaction: str = "", only: Collection[str] = ()
+    told: Iterable[str], *, why: str = "", by: str = "", mark: str = "", only: Collection[str] = ()
 ) -> list[str]:
     """Invalidate exactly these tags and end a transaction's own intents; return the aliases that have not got it."""
     missed = []
-    for one, step in _steps(told, why, by, transaction, only):
+    for one, step in _steps(told, why, by, mark, only):
         if not _done(one, step):
             _keep(one, step)
             missed.append(one)
@@ -77,14 +86,14 @@ def _done(alias: str, step: Invalidate) -> bool:
     return True
 
 
-def announce(told: Collection[str], transaction: str) -> list[str]:
+def announce(told: Collection[str], mark: str) -> list[str]:
     """Put intents: a commit that changes these tags is about to come. Return the aliases that have not got them."""
-    return _everywhere(Intend(tuple(told), transaction))
+    return _everywhere(Intend(tuple(told), mark))
 
 
-def withdraw(told: Collection[str], transaction: str) -> None:
+def withdraw(told: Collection[str], mark: str) -> None:
     """Take intents back: the commit was refused. Where that fails they pass by themselves."""
-    _everywhere(Withdraw(tuple(told), transaction))
+    _everywhere(Withdraw(tuple(told), mark))
 
 
 def keep(told: Collection[str], only: Collection[str]) -> None:
@@ -128,11 +137,9 @@ def _everywhere(step: Intend | Withdraw) -> list[str]:
     return missed
 
 
-def _steps(
-    tags: Iterable[str], why: str, by: str, transaction: str, only: Collection[str]
-) -> list[tuple[str, Invalidate]]:
+def _steps(tags: Iterable[str], why: str, by: str, mark: str, only: Collection[str]) -> list[tuple[str, Invalidate]]:
     told = tuple(tags)
-    return [(one, Invalidate(told, why, by, transaction)) for one in only or aliases()] if told else []
+    return [(one, Invalidate(told, why, by, mark)) for one in only or aliases()] if told else []
 
 
 def _keep(alias: str, step: Invalidate) -> None:

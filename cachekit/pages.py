@@ -87,7 +87,8 @@ def _called(view: Callable[..., Any], door: Door, vary: tuple[Vary, ...]) -> Cal
 
         def produce() -> HttpResponseBase:
             with sharing.watching(request) as watch:
-                return _checked(request, _rendered(view(request, *args, **kwargs)), vary, watch)
+                response = _rendered(view(request, *args, **kwargs))
+            return _checked(request, response, vary, watch)
 
         return _sent(engine.resolve(_spec(door, request, vary, args, kwargs), produce))
 
@@ -103,7 +104,8 @@ def _awaited(view: Callable[..., Any], door: Door, vary: tuple[Vary, ...]) -> Ca
 
         async def produce() -> HttpResponseBase:
             with sharing.watching(request) as watch:
-                return _checked(request, _rendered(await view(request, *args, **kwargs)), vary, watch)
+                response = _rendered(await view(request, *args, **kwargs))
+            return _checked(request, response, vary, watch)
 
         return _sent(await engine.aresolve(_spec(door, request, vary, args, kwargs), produce))
 

@@ -79,7 +79,8 @@ class Watch:
 def watching(request: HttpRequest) -> Iterator[Watch]:
     """Notice whether the view inside takes a CSRF token, reads the session or asks who the visitor is.
 
-    What was noted before stays as it was. To ask for `request.user` is not to read the session.
+    The watch is complete once the block has been left. What was noted before stays as it was. To ask for `request.user`
+    is not to read the session.
     """
     watch = Watch()
     session: Any = getattr(request, "session", None)
@@ -118,11 +119,12 @@ def _watching_user(request: Any, watch: Watch) -> Iterator[None]:
         request.session.accessed = before
         return found
 
-    request.user, request.auser = SimpleLazyObject(look), alook
+    watched = request.user, request.auser = SimpleLazyObject(look), alook
     try:
         yield
     finally:
-        request.user, request.auser = user, auser
+        if request.user is watched[0]:  # the view may have put somebody else there
+            request.user, request.auser = user, auser
 
 
 def response_obstacle(request: HttpRequest, response: HttpResponseBase, vary: tuple[Vary, ...], watch: Watch) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from cachekit import engine, hooks, invalidation
 from cachekit.core.policy import Spec
+from cachekit.exceptions import StoreUnavailable
 from cachekit.stores import store_for
 from cachekit.stores.redis import RedisStore
 from tests.making import Source, hearing, spec_of
@@ -114,7 +115,7 @@ def test_an_open_breaker_costs_next_to_nothing(site: Site, trouble: str) -> None
         for _ in range(20):
             started = time.perf_counter()
             if site.call.awaited:
-                with pytest.raises(engine.StoreUnavailable):
+                with pytest.raises(StoreUnavailable):
                     site.store.breaker.check()
             else:
                 site.read(spec, source)

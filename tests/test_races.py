@@ -190,6 +190,26 @@ def test_a_paused_process_stores_nothing_stale() -> None:
     assert engine.get_or_set(spec_of("default"), lambda: Book.objects.get().title) == "new"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_tag_invalidated_inside_a_transaction_is_invalidated_when_it_has_committed(alias: str) -> None:
+    make_book("old")
+    spec, seen = spec_of(alias, tags=("titles",)), []
+
+    def produce() -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT title FROM zoo_book")
+            return str(cursor.fetchone()[0])
+
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE zoo_book SET title = 'new'")
+        engine.invalidate("titles")
+        in_thread(lambda: seen.append(engine.get_or_set(spec, produce)))
+
+    assert seen == ["old"], "before the commit the old value is the value"
+    assert engine.get_or_set(spec, produce) == "new"
+
+
 # The arrival rule: who comes after a write never gets what was begun before it
 
 

@@ -84,12 +84,22 @@ def _cache(store: Store) -> CacheStatus:
         with store.guard():
             server.ping()
             took = (time.perf_counter() - began) * 1000
-            facts: dict[str, Any] = {**server.info("server"), **server.info("memory")}
+            facts = _facts(server)
     except StoreUnavailable as error:
         return CacheStatus(store.alias, "down", str(error))
-    version = f"{facts.get('server_name', 'redis')} {facts.get('valkey_version') or facts.get('redis_version')}"
+    version = f"{facts.get('server_name', 'redis')} {facts.get('valkey_version') or facts.get('redis_version', '')}"
     evicts = str(facts.get("maxmemory_policy", "")).startswith(EVICTS)
     return CacheStatus(store.alias, "up", version, round(took, 2), facts.get("used_memory"), not evicts)
+
+
+def _facts(server: Any) -> dict[str, Any]:
+    """Return what INFO says of server and memory; nothing where it is unknown or not allowed."""
+    from redis.exceptions import ResponseError  # noqa: PLC0415 - where there is a server there is redis-py
+
+    try:
+        return {**server.info("server"), **server.info("memory")}
+    except ResponseError:
+        return {}
 
 
 def _warmers() -> list[WarmerStatus]:

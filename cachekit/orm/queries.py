@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar, Unpack, cast
 
 import django
-from django.core.exceptions import EmptyResultSet
+from django.core.exceptions import EmptyResultSet, FieldError
 from django.db import models
 from django.db.models import Model, Prefetch, QuerySet
 
@@ -77,12 +77,22 @@ class CachedQuerySet(QuerySet[M]):
         """Return the aggregates."""
         if self._cachekit_options is None:
             return super().aggregate(*args, **kwargs)
-        named = {one.default_alias: one for one in args} | kwargs
-        what = ["aggregate", *(f"{name}={value!r}" for name, value in sorted(named.items()))]
+        try:
+            what = _aggregates(self, {one.default_alias: one for one in args} | kwargs)
+        except (FieldError, EmptyResultSet):  # one is made of another, or there is nothing to look through
+            return super().aggregate(*args, **kwargs)
         return cast(
             "dict[str, Any]",
-            self._answer("|".join(what), lambda: super(CachedQuerySet, self).aggregate(*args, **kwargs)),
+            self._answer(what, lambda: super(CachedQuerySet, self).aggregate(*args, **kwargs)),
         )
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete the rows that the database has now."""
+        return super(CachedQuerySet, _plain(self)).delete()
+
+    def get_or_create(self, *args: Any, **kwargs: Any) -> tuple[M, bool]:
+        """Get what the database has now, or create it."""
+        return super(CachedQuerySet, _plain(self)).get_or_create(*args, **kwargs)
 
     def _answer(self, what: str, produce: Any) -> Any:
         spec = _spec(self, _door(self, self._cachekit_options or {}), what)
@@ -113,6 +123,8 @@ def _identity(queryset: Any) -> Iterable[Any]:
     iterable = queryset._iterable_class
     yield from (queryset.db, queryset.model._meta.label_lower, sql, iterable.__qualname__, queryset._fields)
     yield tuple(map(_parameter, params))
+    # the same SQL is read into another type where an expression says so
+    yield [(name, type(one.output_field).__qualname__) for name, one in queryset.query.annotation_select.items()]
     for lookup in queryset._prefetch_related_lookups:
         if not isinstance(lookup, Prefetch):
             yield lookup
@@ -120,6 +132,20 @@ def _identity(queryset: Any) -> Iterable[Any]:
         yield (lookup.prefetch_through, lookup.prefetch_to)
         if lookup.queryset is not None:
             yield tuple(_identity(lookup.queryset))
+
+
+def _aggregates(queryset: Any, named: dict[str, Any]) -> str:
+    """Return a text that tells these aggregates from all others: their SQL, with the joins that they need."""
+    query = queryset.query.chain()
+    compiler = query.get_compiler(queryset.db)
+    compiler.setup_query()
+    found = []
+    for name, expression in named.items():
+        resolved = expression.resolve_expression(query, allow_joins=True, reuse=None, summarize=True)
+        sql, params = compiler.compile(resolved)
+        found.append((name, sql, tuple(map(_parameter, params)), type(resolved.output_field).__qualname__))
+    joins, params = compiler.get_from_clause()
+    return keys.fingerprint("aggregate", found, joins, tuple(map(_parameter, params)))
 
 
 def _parameter(value: Any) -> Any:

@@ -73,7 +73,7 @@ def committing(connection: BaseDatabaseWrapper, told: Collection[str], commit: C
     except Exception:
         keep(told, missed)  # no answer: it may have been written all the same, so the intents stand
         raise
-    late = invalidate_tags(told, why="write", by=connection.alias, transaction=mark)
+    late = invalidate_tags(told, why="write", by=connection.alias, mark=mark)
     if unboxed := [one for one in late if one not in boxed]:
         outbox.write_alone(connection.alias, told, unboxed)
     return done

@@ -33,12 +33,9 @@ def translated(url: str) -> str:
 
 def masked(url: str) -> str:
     """Return `url` without its password, for people to read."""
-    scheme, mark, rest = url.partition("://")
-    credentials, at, host = rest.rpartition("@")
-    if not at:
-        return url
-    user = credentials.partition(":")[0]
-    return f"{scheme}{mark}{user}:***@{host}"
+    before, at, host = url.rpartition("@")
+    scheme, mark, credentials = before.rpartition("://")
+    return f"{scheme}{mark}{credentials.partition(':')[0]}:***@{host}" if at else url
 
 
 def pool_defaults(url: str) -> dict[str, Any]:

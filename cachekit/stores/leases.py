@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +14,15 @@ class Keeper:
     """Call a renewal every third of its lease until it is taken back or fails."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: threads do not survive a fork, and a lock may have been held by one."""
         self._wake = threading.Condition()
         self._due: list[tuple[float, int]] = []
         self._jobs: dict[int, tuple[float, Callable[[], bool]]] = {}
         self._numbers = itertools.count()
-        self._pid = 0
+        self._runs = False
 
     @contextmanager
     def keeping(self, lease: float, renew: Callable[[], bool]) -> Iterator[None]:
@@ -35,10 +38,8 @@ class Keeper:
 
     def _add(self, lease: float, renew: Callable[[], bool]) -> int:
         with self._wake:
-            if self._pid != os.getpid():  # threads do not survive a fork
-                self._pid = os.getpid()
-                self._due, self._jobs = [], {}
-                threading.Thread(target=self._run, name="cachekit-leases", daemon=True).start()
+            if not self._runs:
+                self._runs = _started(self._run)
             number = next(self._numbers)
             self._jobs[number] = (lease, renew)
             heapq.heappush(self._due, (time.monotonic() + lease / 3, number))
@@ -63,3 +64,11 @@ class Keeper:
             if held:
                 with self._wake:
                     heapq.heappush(self._due, (time.monotonic() + lease / 3, number))
+
+
+def _started(work: Callable[[], None]) -> bool:
+    try:
+        threading.Thread(target=work, name="cachekit-leases", daemon=True).start()
+    except RuntimeError:  # the interpreter is shutting down, or has all the threads it can have
+        return False
+    return True

@@ -8,7 +8,7 @@ from typing import Any
 from django import template
 from django.template.base import FilterExpression, Node, NodeList, Parser, Token
 from django.template.context import Context
-from django.utils.functional import Promise
+from django.utils.functional import Promise, SimpleLazyObject, empty
 from django.utils.safestring import SafeString, mark_safe
 
 from cachekit import engine, sharing
@@ -60,7 +60,7 @@ class CachedNode(Node):
         return mark_safe(text)  # noqa: S308 - rendered by a template
 
     def _produced(self, context: Context) -> str:
-        request, layer = context.get("request"), Layer()
+        request, layer = _found(context, "request"), Layer()
         watched = nullcontext(sharing.Watch()) if request is None else sharing.watching(request)
         with watched as watch:
             context.dicts.append(layer)
@@ -69,6 +69,7 @@ class CachedNode(Node):
             finally:
                 context.dicts.pop()
         capture = current.get()
+        watch.csrf = watch.csrf or _holds_token(context, text)
         if capture is not None and (reason := self._obstacle(text, watch, layer.asked)):
             capture.refuse(reason)
         return text
@@ -114,6 +115,18 @@ def _seconds(timeout: Any) -> float | None:
 def _names(expression: FilterExpression) -> set[str]:
     """Return the parts of a variable's name: `request.user.pk` names the user."""
     return set(getattr(expression.var, "lookups", None) or ())
+
+
+def _found(context: Context, name: str) -> Any:
+    """Return a variable, or None, without any layer noting that it was asked for."""
+    return next((one[name] for one in reversed(context.dicts) if dict.__contains__(one, name)), None)
+
+
+def _holds_token(context: Context, text: str) -> bool:
+    """Tell whether a text holds the CSRF token; one made for what stands before it is not asked for again."""
+    token = _found(context, "csrf_token")
+    made = not isinstance(token, SimpleLazyObject) or token.__dict__.get("_wrapped") is not empty
+    return bool(token) and str(token) in text if made else False
 
 
 def _value(value: Any) -> Any:

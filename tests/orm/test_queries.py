@@ -1,0 +1,231 @@
+"""`cached_query`, `.cached()` and managers: results like Django's, from the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import models, transaction
+from django.db.models import (
+    Avg,
+    CharField,
+    Count,
+    ExpressionWrapper,
+    F,
+    FloatField,
+    IntegerField,
+    Max,
+    OuterRef,
+    Prefetch,
+    Q,
+    Subquery,
+    Sum,
+    Value,
+)
+
+from cachekit import CachedManager, CachedQuerySet, cached, cached_query, invalidate
+from tests.orm.world import ADA, BOB, EVE, NONE, ONE, THREE, TWO, populate
+from tests.zoo.models import Author, Book, Novel, Tag
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _world() -> None:
+    populate()
+
+
+def books() -> Any:
+    """Return a queryset of books that answers from the cache."""
+    return CachedQuerySet(Book).cached(300)
+
+
+def test_rows_dicts_and_tuples_are_kept(django_assert_num_queries: Any) -> None:
+    shapes: list[Callable[[], Any]] = [
+        lambda: Book.objects.order_by("pk"),
+        lambda: Book.objects.order_by("pk").values("title"),
+        lambda: Book.objects.order_by("pk").values_list("title"),
+        lambda: Book.objects.order_by("pk").values_list("title", flat=True),
+        lambda: Book.objects.order_by("pk").only("title"),
+        lambda: Book.objects.order_by("pk")[1:3],
+        lambda: Novel.objects.order_by("pk"),
+        lambda: Book.objects.filter(status="draft").select_related("author").prefetch_related("tags"),
+    ]
+
+    first = [cached_query(shape(), 300) for shape in shapes]
+
+    assert first == [list(shape()) for shape in shapes]
+    with django_assert_num_queries(0):
+        assert [cached_query(shape(), timeout=300) for shape in shapes] == first
+        assert {type(one) for one in cached_query(Novel.objects.order_by("pk"))} == {Novel}
+        assert [tag.name for tag in cached_query(shapes[-1]())[0].tags.all()]
+    Book.objects.filter(pk=ONE).update(title="uno")
+    assert cached_query(shapes[3]())[0] == "uno"
+
+
+def test_querysets_that_only_look_alike_have_entries_of_their_own() -> None:
+    ints = Book.objects.annotate(n=ExpressionWrapper(F("stock"), output_field=IntegerField())).values_list(
+        "n", flat=True
+    )
+    floats = Book.objects.annotate(n=ExpressionWrapper(F("stock"), output_field=FloatField())).values_list(
+        "n", flat=True
+    )
+    named = Author.objects.filter(pk=ADA)
+
+    assert {type(one) for one in cached_query(ints)} == {int}
+    assert {type(one) for one in cached_query(floats)} == {float}
+    assert len(cached_query(named.prefetch_related(Prefetch("books", Book.objects.all(), to_attr="some")))[0].some) == 2
+    drafts = Book.objects.filter(status="draft")
+    assert len(cached_query(named.prefetch_related(Prefetch("books", drafts, to_attr="some")))[0].some) == 1
+    assert cached_query(Book.objects.filter(title=Value("1"))) == cached_query(Book.objects.filter(title="1")) == []
+
+
+def test_clones_answer_from_the_cache(django_assert_num_queries: Any) -> None:
+    questions: list[Callable[[Any], Any]] = [
+        lambda all_: list(all_.filter(status="draft").order_by("title")),
+        lambda all_: all_.get(pk=ONE),
+        lambda all_: all_.order_by("title").first(),
+        lambda all_: all_.order_by("title").last(),
+        lambda all_: all_.latest("price"),
+        lambda all_: all_.in_bulk([ONE, TWO]),
+        lambda all_: all_.count(),
+        lambda all_: all_.filter(status="sold").exists(),
+        lambda all_: all_.order_by("title")[1],
+        lambda all_: all_.contains(Book(pk=ONE)),
+        lambda all_: all_.aggregate(Sum("stock"), most=Max("price")),
+        lambda all_: bool(all_.exclude(title="one")),
+        lambda all_: len(all_.filter(Q(author=ADA) | Q(author=BOB))),
+        lambda all_: list(all_.values_list("title", flat=True).order_by("title")),
+    ]
+
+    plain = [question(Book.objects.all()) for question in questions]
+
+    assert [question(books()) for question in questions] == plain
+    with django_assert_num_queries(0):
+        assert [question(books()) for question in questions] == plain
+    Book.objects.filter(pk=THREE).delete()
+    assert [question(books()) for question in questions] == [question(Book.objects.all()) for question in questions]
+    with pytest.raises(Book.DoesNotExist):
+        books().get(pk=NONE)
+
+
+def test_aggregates_that_only_look_alike_have_entries_of_their_own() -> None:
+    priced = Book.objects.filter(price__gt=8)
+    shapes: list[dict[str, Any]] = [
+        {"n": Max("author__name")},
+        {"n": Max("editor__name")},
+        {"m": Max("editor__name")},
+        {"n": Count("pk", filter=Q(pk__in=priced))},
+        {"n": Count("pk", filter=Q(pk__in=priced.filter(title="four")))},
+        {"n": Max(Subquery(Tag.objects.order_by("name").values("name")[:1]))},
+        {"n": Max(Subquery(Tag.objects.order_by("-name").values("name")[:1]))},
+        {"n": Max(Subquery(Author.objects.filter(pk=OuterRef("author")).values("name")[:1]))},
+        {"n": Max(Value("a"), output_field=CharField())},
+        {"n": Max(Value("b"), output_field=CharField())},
+        {"n": Sum("stock"), "m": F("n") * 2},
+        {"n": Sum("stock", default=0)},
+    ]
+
+    for _ in range(2):
+        for shape in shapes:
+            assert books().aggregate(**shape) == Book.objects.aggregate(**shape)
+    counted = CachedQuerySet(Author).cached(300).annotate(n=Count("books"))
+    assert [counted.aggregate(Avg("n")) for _ in range(2)] == [
+        Author.objects.annotate(n=Count("books")).aggregate(Avg("n"))
+    ] * 2
+
+
+def test_writes_and_locks_ask_the_database(django_assert_num_queries: Any) -> None:
+    list(books())
+    list(books().filter(title="new"))
+
+    with django_assert_num_queries(1):
+        list(books().iterator())
+    with transaction.atomic(), django_assert_num_queries(1):
+        list(books().select_for_update())
+    assert books().get_or_create(title="new", defaults={"author_id": ADA})[1] is True
+    assert books().filter(title="new").delete()[0] == 1
+    assert books().filter(title="one").update(stock=9) == 1
+    assert books().get(title="one").stock == 9
+
+
+def test_a_manager_answers_from_the_cache_when_asked(django_assert_num_queries: Any) -> None:
+    class Shown(models.Model):
+        """Has a CachedManager; its table is that of books."""
+
+        title = models.CharField(max_length=200)
+        objects = CachedManager()
+
+        class Meta:
+            app_label = "zoo"
+            managed = False
+            db_table = "zoo_book"
+
+    try:
+        first = list(Shown.objects.cached(60).filter(pk=ONE))
+        with django_assert_num_queries(0):
+            assert list(Shown.objects.cached(60).filter(pk=ONE)) == first
+        with django_assert_num_queries(1):
+            list(Shown.objects.filter(pk=ONE))
+        Book.objects.filter(pk=ONE).update(title="uno")
+        assert Shown.objects.cached(60).get(pk=ONE).title == "uno"
+        Shown.objects.filter(pk=ONE).update(title="due")
+        assert cached_query(Book.objects.filter(pk=ONE))[0].title == "due"
+    finally:
+        Shown._meta.apps.all_models["zoo"].pop("shown")
+        Shown._meta.apps.clear_cache()
+
+
+def test_rows_point_back_to_whom_they_were_asked_of(django_assert_num_queries: Any) -> None:
+    ada = Author.objects.get(pk=ADA)
+    related = books()
+    related._known_related_objects = {Book._meta.get_field("author"): {ada.pk: ada}}
+
+    for _ in range(2):
+        assert all(book.author is ada for book in related.all().filter(author=ada))
+
+
+def test_options_and_tags(django_assert_num_queries: Any) -> None:
+    def read() -> list[Author]:
+        return cached_query(Author.objects.filter(pk=EVE), 60, tags=("mine",))
+
+    read()
+    with django_assert_num_queries(0):
+        read()
+    invalidate("mine")
+    with django_assert_num_queries(1):
+        read()
+    invalidate("query:zoo.author")
+    with django_assert_num_queries(1):
+        read()
+
+
+def test_a_query_inside_a_function_hands_its_dependencies_on(django_assert_num_queries: Any) -> None:
+    @cached(300)
+    def titles() -> list[str]:
+        return [book.title for book in cached_query(Book.objects.filter(status="draft").order_by("pk"))]
+
+    cached_query(Book.objects.filter(status="draft").order_by("pk"))
+    titles()
+    with django_assert_num_queries(0):
+        assert titles() == ["one", "three"]
+    Book.objects.filter(pk=ONE).update(title="uno")
+    assert titles() == ["uno", "three"]
+
+
+def test_each_hit_is_a_copy() -> None:
+    first = cached_query(Book.objects.filter(pk=ONE))[0]
+    first.title = "mine"
+
+    assert cached_query(Book.objects.filter(pk=ONE))[0].title == "one"
+    assert cached_query(Book.objects.filter(pk=ONE))[0]._state.db == "default"
+
+
+def test_empty_results_are_kept_until_a_row_appears(django_assert_num_queries: Any) -> None:
+    nothing = Book.objects.filter(status="sold")
+    assert cached_query(nothing) == cached_query(Book.objects.none()) == []
+    with django_assert_num_queries(0):
+        assert cached_query(nothing) == []
+    Book.objects.create(pk=NONE, title="x", author_id=ADA, status="sold")
+    assert len(cached_query(nothing)) == 1

@@ -16,6 +16,7 @@ from cachekit.core.capture import depend
 from cachekit.stores import store_for
 from cachekit.stores.redis import RedisStore
 from tests.making import spec_of
+from tests.processes import line_of, process
 
 KEYS = 4
 SECONDS = 1.5
@@ -141,3 +142,55 @@ def test_no_read_is_older_than_the_last_acknowledged_write(alias: str, harmful: 
 
     assert world.wrong == []
     assert world.reads > 50
+
+
+FLEET = """
+import random, sys, threading, time
+import django; django.setup()
+from cachekit import engine
+from cachekit.core.capture import depend
+from cachekit.stores import store_for
+from tests.making import spec_of
+
+client, end, wrong = store_for("default").client, time.monotonic() + 2.5, []
+specs = [spec_of("default", f"n{n}", timeout=0.3, grace=1, beta=1.0, jitter=0.5, wait=2) for n in range(3)]
+
+def number(n):
+    depend(f"number-{n}")
+    value = int(client.get(f"truth:{n}") or 0)
+    time.sleep(random.choice((0, 0.002, 0.02)))
+    return value
+
+def write():
+    while time.monotonic() < end:
+        n = random.randrange(3)
+        value = client.incr(f"truth:{n}")
+        if engine.invalidate(f"number-{n}", alias="default"):
+            client.zadd("acknowledged", {str(n): value}, gt=True)
+        time.sleep(0.005)
+
+def read():
+    while time.monotonic() < end:
+        n = random.randrange(3)
+        floor = client.zscore("acknowledged", str(n)) or 0
+        value = engine.get_or_set(specs[n], lambda: number(n))
+        if value < floor:
+            wrong.append((n, value, floor))
+
+print("ready", flush=True)
+threads = [threading.Thread(target=one) for one in (write, read, read, read)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(wrong, flush=True)
+"""
+
+
+@pytest.mark.processes
+def test_no_process_reads_what_is_older_though_another_is_killed() -> None:
+    with process(FLEET) as one, process(FLEET) as two, process(FLEET) as victim:
+        for child in (one, two, victim):
+            assert line_of(child) == "ready"
+        time.sleep(0.5)
+        victim.kill()
+
+        assert [line_of(one), line_of(two)] == ["[]", "[]"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib import messages
 from django.contrib.auth.models import AnonymousUser, User
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
@@ -281,7 +280,7 @@ def get(request: pytest.FixtureRequest, client: Client) -> Callable[..., Any]:
         avisitor = AsyncClient()
         if person is not None:
             avisitor.force_login(person)
-        return asyncio.run(getattr(avisitor, method)(f"/{request.param}{where}", headers=named))
+        return async_to_sync(getattr(avisitor, method))(f"/{request.param}{where}", headers=named)
 
     return ask
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +20,7 @@ from cachekit.core.capture import depend
 from cachekit.core.policy import Spec
 from cachekit.stores import store_for
 from tests.making import Source, spec_of
+from tests.processes import go_on, line_of, process
 from tests.twins import Call
 from tests.zoo.builders import make_book
 from tests.zoo.models import Book
@@ -148,28 +147,6 @@ def produce():
 
 print(engine.get_or_set(spec_of("default"), produce), flush=True)
 """
-
-
-@contextmanager
-def process(code: str) -> Iterator[subprocess.Popen[str]]:
-    """A Python process of its own, on this test's servers."""
-    command = [sys.executable, "-W", "error", "-c", code]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
-        try:
-            yield child
-        finally:
-            child.kill()
-
-
-def line_of(child: subprocess.Popen[str]) -> str:
-    assert child.stdout is not None
-    return child.stdout.readline().strip()
-
-
-def go_on(child: subprocess.Popen[str]) -> None:
-    assert child.stdin is not None
-    child.stdin.write("\n")
-    child.stdin.flush()
 
 
 @pytest.mark.processes

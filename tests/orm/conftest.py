@@ -8,8 +8,9 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _one_cache(settings: Any, _isolation: None) -> None:
+def _one_cache(request: pytest.FixtureRequest, settings: Any, _isolation: None) -> None:
+    """Leave one alias, on the server; a module that asks thousands of questions says `CACHE = "memory"`."""
     from cachekit import testing
 
-    settings.CACHES = {"default": settings.CACHES["default"]}
+    settings.CACHES = {"default": settings.CACHES[getattr(request.module, "CACHE", "default")]}
     testing.reset()

@@ -15,6 +15,7 @@ from tests.orm.shapes import SHAPES
 from tests.orm.world import populate
 
 pytestmark = pytest.mark.django_db(transaction=True)
+CACHE = "memory"
 
 KEPT: dict[str, Callable[[], Any]] = {
     name: cached(300, name=f"shape.{name.replace(' ', '_')}")(shape) for name, shape in SHAPES.items()

@@ -13,6 +13,7 @@ from cachekit import cached_query
 from tests.orm.world import ADA, BLUE, BOB, EVE, FOUR, ONE, RED, THREE, TWO, populate
 from tests.zoo.models import Author, Book
 
+CACHE = "memory"
 AUTHORS = st.sampled_from([ADA, BOB, EVE])
 STATUSES = st.sampled_from(["draft", "out", "sold", "Draft"])
 ROWS = st.sampled_from([ONE, TWO, THREE, FOUR])
@@ -86,7 +87,7 @@ def write(kind: str, where: Any, status: str, author: int) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(questions=st.lists(QUESTIONS, min_size=3, max_size=6), writes=st.lists(WRITES, min_size=1, max_size=4))
 def test_cached_answers_are_the_databases(questions: list[Any], writes: list[Any]) -> None:
     with transaction.atomic():

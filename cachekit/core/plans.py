@@ -159,7 +159,7 @@ def _await_holder(visit: Visit, begun: steps.Begun) -> Generator[Any, Any, tuple
             found: Found = yield steps.Load(visit.spec.key)
             header = found.header
             fresh = judge(found, visit.now) is Verdict.FRESH
-            if header is not None and (fresh or (header.epoch == came.epoch and header.read_point >= came.read_point)):
+            if header is not None and (fresh or (header.epoch == came.epoch and header.read_point > came.read_point)):
                 point = max(header.read_point, found.last) if fresh else header.read_point
                 return Answer(visit.verdict, header, point, found.payload), None
             begun = yield steps.Begin(visit.spec.key, _lease(visit))

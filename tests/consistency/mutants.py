@@ -61,6 +61,8 @@ class Mutant:
 
 HOT = replace(SCENARIOS["races"], name="hot", writing=40, kills=1_500, unanswered=0.01, refused=0.1)
 LOSSY = replace(SCENARIOS["memory"], name="lossy", writing=60, evictions=20, steps=0)
+FOLDING = replace(SCENARIOS["races"], name="folding", writing=100, kills=0, unanswered=0, buckets=2, points=3)
+REBORN = replace(LOSSY, name="reborn", buckets=1, points=50, reading=6)
 CLOCK = replace(
     SCENARIOS["races"],
     name="clock",
@@ -155,14 +157,14 @@ MUTANTS = (
     Mutant(
         "a joined computation is not judged",
         "cachekit.core.flights:Outcome.serves",
-        "return self.proven or (bool(epoch) and self.header.epoch == epoch and self.header.read_point >= arrival)",
+        "return self.proven or (bool(epoch) and self.header.epoch == epoch and self.header.read_point > arrival)",
         "return True",
         HOT,
     ),
     Mutant(
         "a result of another process is not judged",
         "cachekit.core.plans:_await_holder",
-        "if header is not None and (fresh or (header.epoch == came.epoch and header.read_point >= came.read_point)):",
+        "if header is not None and (fresh or (header.epoch == came.epoch and header.read_point > came.read_point)):",
         "if header is not None:",
         HOT,
     ),
@@ -171,7 +173,7 @@ MUTANTS = (
         f"{SCRIPTS}:fold",
         "floor = max(floor, point)",
         "pass",
-        HOT,
+        FOLDING,
     ),
     Mutant(
         "acknowledged before the ledger knows",
@@ -213,7 +215,7 @@ MUTANTS = (
         f"{SCRIPTS}:put",
         'server.hash_of(root + b":" + place)[b"f"] = text(now)',
         'server.hash_of(root + b":" + place)[b"f"] = b"0"',
-        LOSSY,
+        REBORN,
     ),
     Mutant(
         "an invalidation takes the server's time as it is",
@@ -225,7 +227,7 @@ MUTANTS = (
     Mutant(
         "a new epoch forgets the intents that stand",
         f"{SCRIPTS}:begin_epoch",
-        'fresh[b"*"] = text(now + LEASE)',
+        'fresh[b"*"] = fresh[b">"] = text(now + LEASE)',
         "pass",
         CLOCK,
     ),

@@ -21,8 +21,8 @@ class Scenario:
     """Milliseconds between two reads of a reader."""
     writing: float = 500
     """Milliseconds between two writes of a writer."""
-    buckets: int = 2
-    points: int = 3
+    buckets: int = 4
+    points: int = 4
     """How many fields a bucket holds before it folds."""
 
     snapshots: float = 0.03

@@ -36,7 +36,7 @@ def begin_epoch(server: Server, root: bytes, epoch: bytes, now: int) -> None:
     server.delete(root)
     fresh = server.hash_of(root)
     if b">" in kept and int(kept[b">"]) > int(kept.get(b"last", 0)):
-        fresh[b"*"] = text(now + LEASE)
+        fresh[b"*"] = fresh[b">"] = text(now + LEASE)
     fresh.update({b"epoch": epoch, b"last": text(now), b"seq": kept.get(b"seq", b"0")})
     fresh[b"gen"] = kept.get(b"gen", text(now))
 

@@ -35,12 +35,15 @@ class Outcome(NamedTuple):
         return self.started >= arrived and (self.header is not None or self.error is not None)
 
     def serves(self, epoch: bytes, arrival: int, arrived: float) -> bool:
-        """Tell whether one who arrived at ledger time `arrival` (monotonic: `arrived`) may take it."""
+        """Tell whether one who arrived when `arrival` was the ledger's last time (monotonic: `arrived`) may take it.
+
+        Equal to it is not enough: a ledger that nobody asks stands still, and what began before has the same time.
+        """
         if self.is_news(arrived):
             return True
         if self.header is None:  # an error of before may be over by now
             return False
-        return self.proven or (bool(epoch) and self.header.epoch == epoch and self.header.read_point >= arrival)
+        return self.proven or (bool(epoch) and self.header.epoch == epoch and self.header.read_point > arrival)
 
 
 class Job:

@@ -192,7 +192,7 @@ def _await_holder(visit: Visit, begun: steps.Begun) -> Generator[Any, Any, tuple
             if not visit.renews and judge(found, visit.now) is Verdict.FRESH:
                 return _present(visit, found), None
             header = found.header
-            if header is not None and header.epoch == came.epoch and header.read_point >= came.read_point:
+            if header is not None and header.epoch == came.epoch and header.read_point > came.read_point:
                 return Answer(visit.verdict, header, header.read_point, found.payload), None
             begun = yield steps.Begin(visit.spec.key, _lease(visit))
         except StoreUnavailable:

@@ -26,7 +26,8 @@ local function begin_epoch(epoch, now)
   redis.call('DEL', root)
   -- a root that was lost entirely starts a new generation of the CACHES door too: nothing old may come back
   if tonumber(kept[3] or '') and tonumber(kept[3]) > (tonumber(kept[4] or '') or 0) then
-    redis.call('HSET', root, '*', text(now + LEASE)) -- commits may be under way: their intents move with the clock
+    local moved = text(now + LEASE) -- commits may be under way: their intents move with the clock, and so again
+    redis.call('HSET', root, '*', moved, '>', moved)
   end
   redis.call('HSET', root, 'epoch', epoch, 'last', text(now), 'seq', kept[1] or '0', 'gen', kept[2] or text(now))
 end

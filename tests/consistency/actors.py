@@ -1,0 +1,199 @@
+"""Who lives in a simulated world: readers, writers, and a relay."""
+
+from __future__ import annotations
+
+import marshal
+from typing import Any
+
+from django.db import DatabaseError
+
+from cachekit import engine, invalidation
+from cachekit.core.capture import depend
+from cachekit.core.policy import Policy, Spec
+from tests.consistency.auditor import Miss, Pairs
+from tests.consistency.database import FAMILIES, ROWS, SLICES, STATEMENT, Connection, Write
+from tests.consistency.world import ALIAS, Worker, World
+
+MILLISECOND = 1000
+FEEDS = 2
+RELAY = 50 * MILLISECOND
+DOORS = (
+    *(f"{family}#{row}" for family in FAMILIES for row in range(ROWS)),
+    *(f"{family}?shelf={one}" for family in FAMILIES for one in range(SLICES)),
+    *FAMILIES,
+    *(f"page-{n}" for n in range(3)),
+    *(f"feed-{n}" for n in range(FEEDS)),
+    "home",
+)
+POLICIES = (
+    Policy(timeout=None),
+    Policy(timeout=300),
+    Policy(timeout=2, grace=1),
+    Policy(timeout=4, wait=0.004),
+)
+
+
+class Marshal:
+    """A codec that costs nothing: those of cachekit have tests of their own."""
+
+    number = 9
+
+    def dumps(self, value: Any) -> bytes:
+        """Encode."""
+        return marshal.dumps(value)
+
+    def loads(self, payload: bytes) -> Any:
+        """Decode."""
+        return marshal.loads(payload)
+
+
+SPECS = {
+    door: Spec(ALIAS, f"sim:{door}", "function", door, POLICIES[at % len(POLICIES)], Marshal())
+    for at, door in enumerate(DOORS)
+}
+
+
+class Reader:
+    """What reads through the cache: one connection's worth of doors."""
+
+    def __init__(self, world: World, connection: Connection) -> None:
+        self.world, self.connection = world, connection
+        self.snapshot: int | None = None
+        """The moment of the database that this reader's transaction sees."""
+        self.write: Write | None = None
+
+    def get(self, door: str) -> Pairs:
+        """Return a door's value, from the cache or computed, and have it checked; inner ones too."""
+        began = self.world.hub.moment if self.snapshot is None else self.snapshot
+        value: Pairs = engine.get_or_set(SPECS[door], lambda: self.compute(door))
+        self.world.auditor.check(value, began, self.write)
+        return value
+
+    def compute(self, door: str) -> Pairs:
+        """Compute a door's value; pages and the home page ask other doors."""
+        if door == "home":
+            return (*self.get("page-0"), *self.get("feed-0"), *self.get("page-1"))
+        if door.startswith("page-"):
+            return self._page(int(door[-1]))
+        if door.startswith("feed-"):
+            depend(door)
+            self.world.hub.sleep(STATEMENT)
+            return ((door, self.world.database.version(door)),)
+        return self.connection.read(door)
+
+    def _page(self, n: int) -> Pairs:
+        first, second = FAMILIES[n], FAMILIES[(n + 1) % len(FAMILIES)]
+        shelf = self.get(f"{first}?shelf=0")
+        row = self.connection.read(f"{first}#{n}")
+        chosen = self.get(f"{second}#{abs(row[0][1]) % ROWS}")  # what it depends on shows while it is computed
+        return (*shelf, *row, *chosen, *self.connection.read(second))
+
+
+def reads(world: World) -> None:
+    """Read, for ever."""
+    hub, rng, scenario = world.hub, world.rng, world.scenario
+    connection = world.connect()
+    reader = Reader(world, connection)
+    pause = scenario.reading * 2 * MILLISECOND
+    while not world.ending:
+        hub.sleep(int(rng.random() * pause))
+        door = DOORS[int(rng.random() * len(DOORS))]
+        if scenario.replicas:
+            lags = rng.random() < scenario.replicas
+            connection.replica = int(rng.random() * scenario.lag * MILLISECOND) if lags else None
+        try:
+            reads_snapshot(world, reader, door) if rng.random() < scenario.snapshots else reader.get(door)
+        except Exception as error:  # the cache is never a reason for one
+            world.auditor.count(Miss(door, 0, 0, "error", 0), ((repr(error), 0),))
+
+
+def reads_snapshot(world: World, reader: Reader, door: str) -> None:
+    """Read in a transaction that sees the database as it was at its first statement."""
+    connection = reader.connection
+    connection.begin("REPEATABLE READ")
+    connection.write, reader.snapshot = None, world.hub.moment
+    connection.read(FAMILIES[0])
+    world.hub.sleep(int(world.rng.random() * 5 * MILLISECOND))
+    reader.get(door)
+    connection._rollback()
+    reader.snapshot = None
+
+
+def writes(world: World) -> None:
+    """Write, for ever; each transaction moves rows to slices, and may read what it has written."""
+    hub, rng, scenario = world.hub, world.rng, world.scenario
+    connection = world.connect()
+    reader = Reader(world, connection)
+    while not world.ending:
+        hub.sleep(int(rng.random() * 2 * scenario.writing * MILLISECOND))
+        if rng.random() < 0.1:
+            announces(world)
+            continue
+        write = hub.current().write = connection.begin()
+        for _ in range(rng.randrange(1, 4)):
+            family = FAMILIES[rng.randrange(len(FAMILIES))]
+            connection.update(f"{family}#{rng.randrange(ROWS)}", rng.randrange(SLICES))
+            hub.sleep(int(rng.random() * 2 * MILLISECOND))
+            if rng.random() < 0.2:
+                reader.write = write
+                reader.get(DOORS[rng.randrange(len(DOORS))])
+                reader.write = None
+        if not write.cells or rng.random() < scenario.rollbacks:
+            connection._rollback()
+            continue
+        try:
+            connection._commit()
+        except DatabaseError:
+            connection._rollback()
+            world.auditor.report.happened["COMMITs refused or without an answer"] += 1
+            continue
+        world.auditor.report.happened["writes"] += 1
+        world.auditor.note("acknowledged", write.cells, write.number)
+        if not write.boxed or (write.announced and "committed" not in scenario.expected):
+            world.auditor.note("told", write.cells, write.number)
+
+
+def announces(world: World) -> None:
+    """Change something that no database knows, and say so by hand."""
+    rng, database = world.rng, world.database
+    feed = f"feed-{rng.randrange(FEEDS)}"
+    database.number += 1
+    number = database.number
+    database.times.append(world.hub.now)
+    database.cells.setdefault(feed, []).append(number)
+    tag = "*" if rng.random() < 0.03 else feed
+    if not invalidation.invalidate_tags((tag,), why="by hand"):
+        for level in ("committed", "acknowledged", "told"):
+            world.auditor.note(level, (feed,), number)
+
+
+def relays(world: World) -> None:
+    """Deliver what stands in the outbox, for ever."""
+    while True:
+        world.hub.sleep(RELAY)
+        for row in list(world.database.outbox):
+            if row in world.database.outbox and invalidation.relayed(row.tags, (ALIAS,)):
+                world.database.outbox.remove(row)
+                world.auditor.report.happened["relayed"] += 1
+                if row.write.number:
+                    world.auditor.note("told", row.write.cells, row.write.number)
+
+
+def staff(world: World, name: str) -> Worker:
+    """Start a process with its readers and writers."""
+    worker = world.worker(name)
+    for _ in range(world.scenario.readers):
+        world.hub.spawn(worker, lambda: reads(world))
+    for _ in range(world.scenario.writers):
+        world.hub.spawn(worker, lambda: writes(world))
+    return worker
+
+
+def finds_lasting(world: World) -> None:
+    """Read every door once more, when all is over: what is still old stays old."""
+    reader = Reader(world, world.connect())
+    for door in DOORS:
+        for cell, version in reader.get(door):
+            newest = world.auditor.newest(cell)
+            if version < newest:
+                world.auditor.count(Miss(cell, version, newest, "lasting", 0), ((door, 0),))

@@ -1,0 +1,111 @@
+"""What goes wrong in a simulated world, at random and as often as its scenario says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from redis.exceptions import OutOfMemoryError
+
+from tests.consistency import scripts_model
+from tests.consistency.actors import MILLISECOND, staff
+from tests.consistency.hub import SECOND
+from tests.consistency.world import World
+
+ROOT = b"{sim}:root"
+
+Fault = Callable[[World], None]
+
+
+def begin(world: World) -> None:
+    """Start an actor for each kind of fault."""
+    for mean, fault in _wanted(world):
+        if mean:
+            world.hub.spawn(world.outside, _again_and_again(world, mean, fault))
+
+
+def _wanted(world: World) -> Iterator[tuple[float, Fault]]:
+    scenario = world.scenario
+    yield scenario.kills, kill
+    yield scenario.evictions, evict
+    yield scenario.evictions * 5, evict_root
+    yield scenario.steps, step
+    yield scenario.outages, outage
+    yield scenario.outages * 2, forget_scripts
+    yield scenario.restarts, restart
+    yield scenario.refusals, refuse
+    yield scenario.restores, restore
+    yield scenario.unnamed, restore_unnamed
+
+
+def _again_and_again(world: World, mean: float, fault: Fault) -> Callable[[], None]:
+    def run() -> None:
+        while True:
+            world.hub.sleep(int(world.rng.expovariate(1 / mean) * MILLISECOND))
+            if world.ending:
+                return
+            world.auditor.report.happened[fault.__name__] += 1
+            world.auditor.say(fault.__name__)
+            fault(world)
+
+    return run
+
+
+def kill(world: World) -> None:
+    """Kill a process between any two of its steps, and start another."""
+    victim = world.workers[world.rng.randrange(len(world.workers))]
+    world.kill(victim)
+    staff(world, f"{victim.name}'"[-8:])
+
+
+def evict(world: World) -> None:
+    """Lose some keys, as a server does that is short of memory."""
+    keys = list(world.server.keys)
+    for _ in range(3):
+        world.server.delete(keys[world.rng.randrange(len(keys))] if keys else b"")
+
+
+def evict_root(world: World) -> None:
+    """Lose the root."""
+    world.server.delete(ROOT)
+
+
+def step(world: World) -> None:
+    """Set the server's clock."""
+    world.offset += world.rng.choice(world.scenario.jumps)
+
+
+def outage(world: World) -> None:
+    """Cut all processes off from the server."""
+    world.network.down = True
+    world.hub.sleep(int(world.rng.random() ** 2 * 2 * SECOND))
+    world.network.down = False
+
+
+def forget_scripts(world: World) -> None:
+    """Do SCRIPT FLUSH."""
+    world.server.forget_scripts()
+
+
+def restart(world: World) -> None:
+    """Start the server anew, empty."""
+    world.server.flush()
+
+
+def refuse(world: World) -> None:
+    """Let the server take no more writes for want of memory."""
+    world.server.refusal = OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")
+    world.hub.sleep(int(world.rng.random() * SECOND))
+    world.server.refusal = None
+
+
+def restore(world: World) -> None:
+    """Restart the server from an older state; who attaches to a server it does not know begins an epoch."""
+    restore_unnamed(world)
+    scripts_model.begin_epoch(world.server, ROOT, world.rng.randbytes(8), world.server.clock())
+
+
+def restore_unnamed(world: World) -> None:
+    """Restart the server from an older state, and let nobody notice."""
+    snapshot = world.server.copy()
+    world.hub.sleep(int(world.rng.random() * 2 * SECOND))
+    world.server.restore(snapshot)

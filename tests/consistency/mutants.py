@@ -1,0 +1,234 @@
+"""Wrong variants of cachekit, one line each: what the rigs are worth is how many of them they notice."""
+
+from __future__ import annotations
+
+import __future__
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import import_module
+from types import CodeType
+from typing import Any
+
+from tests.consistency.scenarios import SCENARIOS, Scenario
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`place` is `module:function`; `line` must stand in it exactly once, and `wrong` replaces it."""
+
+    name: str
+    place: str
+    line: str
+    wrong: str
+    scenario: Scenario
+
+    @contextmanager
+    def alive(self) -> Iterator[None]:
+        """Run the wrong code, for whoever has imported the function too."""
+        function = self.function
+        right = function.__code__
+        function.__code__ = self.code()
+        try:
+            yield
+        finally:
+            function.__code__ = right
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """Return the function to change."""
+        module, _, path = self.place.partition(":")
+        found: Any = import_module(module)
+        for name in path.split("."):
+            found = getattr(found, name)
+        return inspect.unwrap(found)
+
+    def code(self) -> CodeType:
+        """Return the wrong code. Raises LookupError where the line is no longer there."""
+        function = self.function
+        source = textwrap.dedent(inspect.getsource(function))
+        if source.count(self.line) != 1:
+            raise LookupError(f"{self.place} has {source.count(self.line)} lines {self.line!r}: adapt this mutant")
+        source = source.replace(self.line, self.wrong)
+        made: dict[str, Any] = {}
+        flags = __future__.annotations.compiler_flag
+        exec(compile(source, f"<{self.name}>", "exec", flags=flags), dict(function.__globals__), made)
+        code: CodeType = made[function.__name__].__code__
+        return code
+
+
+HOT = replace(SCENARIOS["races"], name="hot", writing=40, kills=1_500, unanswered=0.01, refused=0.1)
+LOSSY = replace(SCENARIOS["memory"], name="lossy", writing=60, evictions=20, steps=0)
+FOLDING = replace(SCENARIOS["races"], name="folding", writing=100, kills=0, unanswered=0, buckets=2, points=3)
+REBORN = replace(LOSSY, name="reborn", buckets=1, points=50, reading=6)
+CLOCK = replace(
+    SCENARIOS["races"],
+    name="clock",
+    writing=60,
+    kills=1_500,
+    unanswered=0.05,
+    steps=300,
+    jumps=(-900, -900_000, 900_000, -900, -900_000, 900_000, -3_000_000),
+)
+
+TRANSACTIONS = "cachekit.orm.transactions"
+SCRIPTS = "tests.consistency.scripts_model"
+
+MUTANTS = (
+    Mutant(
+        "the read point is sampled after the read",
+        "cachekit.core.plans:_compute",
+        "    header = produced.header\n",
+        "    header = produced.header and produced.header._replace(read_point=(yield steps.Begin('')).read_point)\n",
+        HOT,
+    ),
+    Mutant(
+        "the read point is not recorded",
+        f"{SCRIPTS}:begin",
+        'server.hash_of(root)[b"last"] = text(point)',
+        "pass",
+        CLOCK,
+    ),
+    Mutant(
+        "no intent before COMMIT",
+        f"{TRANSACTIONS}:committing",
+        "missed = announce(told, mark)",
+        "missed = []",
+        HOT,
+    ),
+    Mutant(
+        "the intent comes after COMMIT",
+        f"{TRANSACTIONS}:committing",
+        "missed = announce(told, mark)",
+        "missed, commit = (done := commit()) or announce(told, mark), lambda: done",
+        HOT,
+    ),
+    Mutant(
+        "settling erases another writer's intent",
+        f"{SCRIPTS}:invalidate",
+        "greatest = max(point, others) if known or others > 0 else standing",
+        "greatest = point",
+        HOT,
+    ),
+    Mutant(
+        "withdrawing erases another writer's intent",
+        f"{SCRIPTS}:withdraw",
+        "max(last + 1, now, others)",
+        "max(last + 1, now)",
+        HOT,
+    ),
+    Mutant(
+        "a COMMIT without an answer withdraws",
+        f"{TRANSACTIONS}:committing",
+        "except IntegrityError:",
+        "except Exception:",
+        HOT,
+    ),
+    Mutant(
+        "no snapshot guard",
+        f"{TRANSACTIONS}:snapshot_hazard",
+        """return f"a transaction on '{connection.alias}' reads a snapshot that may be older than what was committed since\"""",
+        'return ""',
+        HOT,
+    ),
+    Mutant(
+        "what taints an inner value does not taint the outer one",
+        "cachekit.computing:_handed_on",
+        "outer.spoil(capture.taint)",
+        "pass",
+        HOT,
+    ),
+    Mutant(
+        "an outer entry leaves out what an inner one depends on",
+        "cachekit.core.capture:Capture.take_in",
+        "self._blobs.add(inner.tags)",
+        "pass",
+        HOT,
+    ),
+    Mutant(
+        "an outer entry keeps its own read point over an inner one that is older",
+        "cachekit.core.capture:Capture.take_in",
+        "self.read_point = min(self.read_point, read_point)",
+        "pass",
+        HOT,
+    ),
+    Mutant(
+        "a joined computation is not judged",
+        "cachekit.core.flights:Outcome.serves",
+        "return self.proven or (bool(epoch) and self.header.epoch == epoch and self.header.read_point > arrival)",
+        "return True",
+        HOT,
+    ),
+    Mutant(
+        "a result of another process is not judged",
+        "cachekit.core.plans:_await_holder",
+        "if header is not None and (fresh or (header.epoch == came.epoch and header.read_point > came.read_point)):",
+        "if header is not None:",
+        HOT,
+    ),
+    Mutant(
+        "points are dropped without folding",
+        f"{SCRIPTS}:fold",
+        "floor = max(floor, point)",
+        "pass",
+        FOLDING,
+    ),
+    Mutant(
+        "acknowledged before the ledger knows",
+        "cachekit.invalidation:invalidate_tags",
+        "if not _done(one, step):",
+        "if _keep(one, step):",
+        HOT,
+    ),
+    Mutant(
+        "a transaction's own writes are answered from the cache",
+        "cachekit.engine:_judged",
+        "elif verdict is Verdict.FRESH and not (dirty and touches(header.tags, dirty)):",
+        "elif verdict is Verdict.FRESH:",
+        HOT,
+    ),
+    Mutant(
+        "what a transaction reads of its own writes is stored",
+        "cachekit.engine:_judged",
+        "if dirty:",
+        "if False:",
+        HOT,
+    ),
+    Mutant(
+        "the epoch is ignored",
+        "cachekit.core.entry:judge",
+        "if header.epoch != found.epoch or found.newest > header.read_point:",
+        "if found.newest > header.read_point:",
+        LOSSY,
+    ),
+    Mutant(
+        "a lost bucket is not noticed",
+        "cachekit.stores.ledger:Ledger.points",
+        "elif place in born:",
+        "elif False:",
+        LOSSY,
+    ),
+    Mutant(
+        "a lost bucket is born again without a floor",
+        f"{SCRIPTS}:put",
+        'server.hash_of(root + b":" + place)[b"f"] = text(now)',
+        'server.hash_of(root + b":" + place)[b"f"] = b"0"',
+        REBORN,
+    ),
+    Mutant(
+        "an invalidation takes the server's time as it is",
+        f"{SCRIPTS}:invalidate",
+        "point = max(last + 1, now)",
+        "point = now",
+        CLOCK,
+    ),
+    Mutant(
+        "a new epoch forgets the intents that stand",
+        f"{SCRIPTS}:begin_epoch",
+        'fresh[b"*"] = fresh[b">"] = text(now + LEASE)',
+        "pass",
+        CLOCK,
+    ),
+)

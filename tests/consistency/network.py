@@ -1,0 +1,84 @@
+"""The way from a process to the simulated cache server: late, lossy, and cut at times."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError, TimeoutError as RedisTimeoutError
+
+from tests.consistency.hub import SECOND, Actor, Hub, Process
+from tests.consistency.redis_model import RedisModel
+from tests.consistency.scenarios import Scenario
+
+TIMEOUT = SECOND // 10
+TRIP = 400
+"""The most microseconds that a message takes one way, as a rule."""
+
+
+class Network:
+    """What is between all processes and the server."""
+
+    def __init__(self, hub: Hub, server: RedisModel, rng: Random, scenario: Scenario) -> None:
+        self.hub, self.server, self.rng = hub, server, rng
+        self.scenario = scenario
+        self.down = False
+        self.host = Process("server")
+        self._listening: dict[bytes, list[Actor]] = {}
+        server.rings = self._rung
+
+    def exchange(self, payload: bytes, replies: int, *, timeout: float | None = None) -> list[Any]:
+        """What `Wire.exchange` does. Raises redis-py's errors."""
+        hub, rng = self.hub, self.rng
+        if hub.closing:
+            raise RedisConnectionError("the world has ended")
+        if (dice := rng.random()) < 0.6:  # each event costs a microsecond or two
+            hub.sleep(30 + int(dice * TRIP))
+        if self.down:
+            hub.sleep(int(rng.random() * TIMEOUT))
+            raise RedisTimeoutError("Timeout reading from socket")
+        if timeout is not None:
+            return [self._block(payload, timeout)]
+        if self.scenario.loss and rng.random() < self.scenario.loss:
+            return self._trouble(payload)
+        answers = self._in_pieces(payload) if rng.random() < self.scenario.pieces else self.server.exchange(payload)
+        if rng.random() < 0.2:  # the way back takes time too; most of the readers do nothing meanwhile
+            hub.sleep(int(rng.random() * TRIP))
+        return answers
+
+    def _in_pieces(self, payload: bytes) -> list[Any]:
+        """Others' commands come between those of a pipeline."""
+        answers = []
+        for command in self.server.parse(payload):
+            answers.append(self.server.execute(command))
+            self.hub.sleep(int(self.rng.random() * 3 * TRIP))
+        return answers
+
+    def _trouble(self, payload: bytes) -> list[Any]:
+        hub, rng = self.hub, self.rng
+        kind = rng.randrange(5)
+        if kind == 0:  # slow
+            hub.sleep(int(rng.random() * TIMEOUT))
+            return self.server.exchange(payload)
+        if kind == 1:  # twice: the wire sends again when a connection that was idle turns out dead
+            hub.spawn(self.host, lambda: self.server.exchange(payload), int(rng.random() * 3 * SECOND))
+            return self.server.exchange(payload)
+        if kind == 2:  # the answer is lost
+            self.server.exchange(payload)
+        elif kind == 3:  # carried out when nobody waits any more
+            hub.spawn(self.host, lambda: self.server.exchange(payload), int(rng.random() * 3 * SECOND))
+        hub.sleep(TIMEOUT)
+        raise RedisTimeoutError("Timeout reading from socket")
+
+    def _block(self, payload: bytes, timeout: float) -> Any:
+        command = self.server.parse(payload)[0]
+        bell, limit = command[6], int(command[4])
+        if self.server.find(bell) is None:
+            waiting = self._listening.setdefault(bell, [])
+            waiting.append(self.hub.current())
+            self.hub.sleep(limit * 1000)
+        return [b"rung"] if self.server.find(bell) is not None else None
+
+    def _rung(self, bell: bytes) -> None:
+        for actor in self._listening.pop(bell, ()):
+            self.hub.wake(actor)

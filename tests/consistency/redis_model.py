@@ -1,0 +1,158 @@
+"""A Redis server as a plain object: the commands that the ledger sends, its scripts, keys that expire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha1
+from typing import Any
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from cachekit.stores import ledger
+from tests.consistency import scripts_model
+
+SCRIPTS = ("begin", "intend", "invalidate", "mend", "release", "renew", "withdraw")
+LONGEST_KEPT = 2048
+
+
+class RedisModel:
+    """`clock` gives the server's time in microseconds; a model that does not expire keeps what has a TTL."""
+
+    def __init__(self, clock: Callable[[], int], *, expires: bool = True) -> None:
+        self.clock = clock
+        self.keys: dict[bytes, Any] = {}
+        """Strings as bytes, hashes as dicts, streams as lists."""
+        self.deadlines: dict[bytes, int] = {}
+        self.refusal: ResponseError | None = None
+        """What every command that would take memory is answered with."""
+        self.rings: Callable[[bytes], None] = lambda bell: None
+        self._expires = expires
+        self._sources = {ledger.script(name).sha: name for name in SCRIPTS}
+        self._loaded: set[str] = set()
+        self._commands: dict[bytes, Callable[..., Any]] = {
+            b"HMGET": self._hmget,
+            b"GET": self._get,
+            b"DEL": self._del,
+            b"SET": self._set,
+            b"EVAL": self._evaluate,
+            b"EVALSHA": self._evaluate,
+        }
+        self._parsed: dict[bytes, list[list[bytes]]] = {}
+
+    def exchange(self, payload: bytes) -> list[Any]:
+        """Carry out packed commands; an error reply stands in the list."""
+        return [self.execute(command) for command in self.parse(payload)]
+
+    def parse(self, payload: bytes) -> list[list[bytes]]:
+        """Take packed commands apart."""
+        known = self._parsed.get(payload)
+        if known is not None:
+            return known
+        commands, at = [], 0
+        while at < len(payload):
+            parts, at = _number(payload, at)
+            command = []
+            for _ in range(parts):
+                length, at = _number(payload, at)
+                command.append(payload[at : at + length])
+                at += length + 2
+            commands.append(command)
+        if commands[-1][0] in (b"GET", b"HMGET") and len(payload) < LONGEST_KEPT:
+            self._parsed[payload] = commands
+        return commands
+
+    def execute(self, command: Sequence[bytes]) -> Any:
+        """Carry out one command."""
+        return self._commands[command[0]](*command)
+
+    def _hmget(self, _: bytes, key: bytes, *fields: bytes) -> list[bytes | None]:
+        found = self.find(key)
+        return [found.get(field) for field in fields] if found else [None] * len(fields)
+
+    def _get(self, _: bytes, key: bytes) -> Any:
+        return self.find(key)
+
+    def _del(self, _: bytes, key: bytes) -> int:
+        return int(self.delete(key))
+
+    def _set(self, _: bytes, key: bytes, value: bytes, px: bytes = b"", milliseconds: bytes = b"0") -> Any:
+        if self.refusal is not None:
+            return self.refusal
+        self.set(key, value, int(milliseconds))
+        return b"OK"
+
+    def _evaluate(self, how: bytes, script: bytes, count: bytes, *rest: bytes) -> Any:
+        keys, argv = rest[: int(count)], rest[int(count) :]
+        sha = script.decode() if how == b"EVALSHA" else sha1(script, usedforsecurity=False).hexdigest()
+        if how == b"EVALSHA" and sha not in self._loaded:
+            return NoScriptError("No matching script.")
+        self._loaded.add(sha)
+        if self.refusal is not None and self._sources[sha] not in ("release", "renew"):
+            return self.refusal
+        return getattr(scripts_model, self._sources[sha])(self, keys, argv)
+
+    # What scripts call
+
+    def find(self, key: bytes) -> Any:
+        """Return what is kept under a key, or None."""
+        deadline = self.deadlines.get(key)
+        if deadline is not None and deadline <= self.clock():
+            self.delete(key)
+        return self.keys.get(key)
+
+    def set(self, key: bytes, value: bytes, milliseconds: int = 0) -> None:
+        """Keep a string."""
+        self.keys[key] = value
+        self.deadlines.pop(key, None)
+        self.expire(key, milliseconds)
+
+    def expire(self, key: bytes, milliseconds: int) -> None:
+        """Give a key a lifetime; 0 none."""
+        if milliseconds and self._expires and key in self.keys:
+            self.deadlines[key] = self.clock() + milliseconds * 1000
+
+    def delete(self, key: bytes) -> bool:
+        """Remove a key."""
+        self.deadlines.pop(key, None)
+        return self.keys.pop(key, None) is not None
+
+    def hash_of(self, key: bytes) -> dict[bytes, bytes]:
+        """Return a hash to write to; an empty one is born."""
+        found = self.find(key)
+        if found is None:
+            found = self.keys[key] = {}
+        hashed: dict[bytes, bytes] = found
+        return hashed
+
+    def ring(self, bell: bytes) -> None:
+        """Wake whoever waits at a stream."""
+        self.keys[bell] = b"rung"
+        self.rings(bell)
+
+    # What befalls servers
+
+    def flush(self) -> None:
+        """Lose everything, scripts too."""
+        self.keys.clear()
+        self.deadlines.clear()
+        self.forget_scripts()
+
+    def forget_scripts(self) -> None:
+        """Do SCRIPT FLUSH."""
+        self._loaded.clear()
+
+    def copy(self) -> tuple[dict[bytes, Any], dict[bytes, int]]:
+        """Return all there is, as a snapshot would hold it."""
+        kept = {key: dict(held) if isinstance(held, dict) else held for key, held in self.keys.items()}
+        return kept, dict(self.deadlines)
+
+    def restore(self, snapshot: tuple[dict[bytes, Any], dict[bytes, int]]) -> None:
+        """Go back to a snapshot."""
+        self.flush()
+        self.keys.update({key: dict(held) if isinstance(held, dict) else held for key, held in snapshot[0].items()})
+        self.deadlines.update(snapshot[1])
+
+
+def _number(payload: bytes, at: int) -> tuple[int, int]:
+    end = payload.index(b"\r\n", at)
+    return int(payload[at + 1 : end]), end + 2

@@ -1,0 +1,108 @@
+"""What may befall a simulated world, and which of its staleness cachekit says can happen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Shares are 0 to 1; the others are mean milliseconds of simulated time between two such events, 0 for never."""
+
+    name: str
+    about: str
+    expected: frozenset[str] = frozenset()
+    """The kinds of staleness that are documented limits here; every other kind must not occur."""
+
+    processes: int = 3
+    readers: int = 4
+    writers: int = 2
+    reading: float = 2
+    """Milliseconds between two reads of a reader."""
+    writing: float = 500
+    """Milliseconds between two writes of a writer."""
+    buckets: int = 4
+    points: int = 4
+    """How many fields a bucket holds before it folds."""
+
+    snapshots: float = 0.03
+    """Readers in a REPEATABLE READ transaction."""
+    refused: float = 0.04
+    unanswered: float = 0.002
+    """COMMITs that the client hears nothing of; most of them land later."""
+    rollbacks: float = 0.05
+    pieces: float = 0.03
+    """Pipelines between whose commands others come."""
+    kills: float = 15_000
+    loss: float = 0.0
+
+    evictions: float = 0
+    steps: float = 0
+    jumps: tuple[int, ...] = (900, -900, 900_000, -900_000, 3_000_000, -3_000_000, 15_000_000, -15_000_000)
+    """By how many microseconds the server's clock is set."""
+    outages: float = 0
+    restarts: float = 0
+    refusals: float = 0
+    unnamed: float = 0
+    """Restores of an older state under the same epoch."""
+    restores: float = 0
+    """Restores of an older state that get a new epoch."""
+    lag: float = 0
+    """Milliseconds that replicas are behind, at most."""
+    replicas: float = 0
+    """The share of computations that read one."""
+
+
+LOSES_INTENTS = frozenset({"committed", "lasting"})
+"""Where an intent was lost and its writer died, or has not settled yet: entries older than what was committed."""
+
+SCENARIOS = {
+    one.name: one
+    for one in (
+        Scenario(
+            "races",
+            "readers, writers, nesting, waiters, snapshots, folds, kills, COMMITs refused or without an answer",
+        ),
+        Scenario(
+            "memory",
+            "the same while entries, buckets, intents and the root are evicted and the server's clock steps",
+            LOSES_INTENTS,
+            evictions=300,
+            steps=4_000,
+        ),
+        Scenario(
+            "network",
+            "the same as races while messages are late, lost, carried out twice, and the server is away at times",
+            frozenset({"committed", "untold"}),
+            loss=0.01,
+            outages=4_000,
+        ),
+        Scenario(
+            "faults",
+            "all of it, and a server that restarts empty or is restored under a new epoch, or takes no more writes for want of memory",
+            LOSES_INTENTS | {"untold"},
+            evictions=500,
+            steps=6_000,
+            loss=0.005,
+            outages=6_000,
+            restarts=9_000,
+            restores=9_000,
+            refusals=9_000,
+        ),
+        Scenario(
+            "restored",
+            "not covered yet: the server comes back with an older state under the same epoch",
+            LOSES_INTENTS | {"told"},
+            unnamed=3_000,
+        ),
+        Scenario(
+            "replicas",
+            "not covered yet: some computations read a replica of the database that lags",
+            LOSES_INTENTS | {"told"},
+            replicas=0.2,
+            lag=300,
+        ),
+    )
+}
+PROMISED = ("races", "memory", "network", "faults")
+UNCOVERED = ("restored", "replicas")

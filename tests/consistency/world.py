@@ -1,0 +1,167 @@
+"""A world in one thread: processes that run cachekit's own code, plugged into simulated time, network and database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+from greenlet import getcurrent
+
+from cachekit import computing, engine, hooks, invalidation
+from cachekit.core import flights, plans, tags
+from cachekit.core.steps import Invalidate
+from cachekit.orm import transactions
+from cachekit.stores import ledger, redis
+from tests.consistency.auditor import Auditor
+from tests.consistency.database import Connection, Database, outbox_of
+from tests.consistency.hub import SECOND, Actor, Hub, Landing, Process
+from tests.consistency.network import Network
+from tests.consistency.redis_model import RedisModel
+from tests.consistency.scenarios import Scenario
+
+ALIAS = "default"
+
+
+class Worker(Process):
+    """A process with a store, its flights, and what it has not delivered yet; its clock goes a little wrong."""
+
+    def __init__(self, world: World, name: str) -> None:
+        super().__init__(name)
+        self.skew = world.rng.randrange(-20_000, 20_000)
+        self.flights = flights.Flights()
+        self.undelivered: dict[str, list[Invalidate]] = {}
+        self.courier: Any = None
+        self.connections: list[Connection] = []
+        self.store = redis.RedisStore(ALIAS, "sim", None)  # type: ignore[arg-type]
+        self.store.wire = world.network  # type: ignore[assignment]
+        self.store.breaker._clock = world.hub.monotonic
+
+
+class World:
+    """Everything that one seed decides."""
+
+    def __init__(self, seed: int, scenario: Scenario, *, tracing: bool = False) -> None:
+        self.rng = Random(f"{seed} {scenario.name}")
+        self.scenario = scenario
+        self.hub = Hub(self._enter)
+        self.offset = 0
+        """By how much the cache server's clock is wrong."""
+        self.auditor = Auditor(self.hub, tracing=tracing)
+        self.server = RedisModel(lambda: self.hub.now + self.offset)
+        self.network = Network(self.hub, self.server, self.rng, scenario)
+        self.database = Database(self.hub, self.rng, scenario, self.auditor)
+        self.outside = Process("outside")
+        self.workers: list[Worker] = []
+        self.ending = False
+        self._idle = Worker(self, "nobody")
+
+    def worker(self, name: str) -> Worker:
+        """Start a process."""
+        worker = Worker(self, name)
+        self.workers.append(worker)
+        return worker
+
+    def kill(self, worker: Worker) -> None:
+        """End a process between two of its steps."""
+        worker.dead = True
+        self.workers.remove(worker)
+        for connection in worker.connections:
+            connection.vanish()
+
+    def connect(self) -> Connection:
+        """Return a connection to the database, of the process whose code runs now."""
+        connection = Connection(self.database)
+        self.here.connections.append(connection)
+        return connection
+
+    @property
+    def here(self) -> Worker:
+        """Return the process whose code runs now."""
+        process = self.hub.process
+        return process if isinstance(process, Worker) else self._idle
+
+    def _enter(self, before: Process | None, after: Process) -> None:
+        """Put a process's globals in the place of another's."""
+        if isinstance(before, Worker):
+            before.courier = invalidation._courier
+        if isinstance(after, Worker):
+            engine.flights = after.flights
+            invalidation._undelivered = after.undelivered
+            invalidation._courier = after.courier
+
+    @contextmanager
+    def plugged(self) -> Iterator[None]:
+        """Have cachekit's modules find this world where they look for the real one."""
+        with ExitStack() as stack:
+            for module, name, value in self._plugs():
+                stack.callback(setattr, module, name, getattr(module, name))
+                setattr(module, name, value)
+            stack.callback(tags._layout.cache_clear)
+            tags._layout.cache_clear()
+            try:
+                yield
+            finally:
+                self.hub.close()
+
+    def _plugs(self) -> Iterator[tuple[Any, str, Any]]:
+        hub, rng = self.hub, self.rng
+        telling = SimpleNamespace(**{name: getattr(hooks, name) for name in dir(hooks) if name[0].isupper()})
+        telling.tell = self._told
+        clock = SimpleNamespace(
+            monotonic=hub.monotonic,
+            time_ns=lambda: (hub.now + self.here.skew) * 1000,
+            sleep=lambda seconds: hub.sleep(int(seconds * SECOND)),
+        )
+        for module in (engine, computing, invalidation, redis):
+            yield module, "hooks", telling
+            yield module, "time", clock
+        for module in (engine, computing):
+            yield module, "random", rng
+        for module in (plans, flights):
+            yield module, "time", clock
+        for module in (engine, invalidation):
+            yield module, "store_for", lambda alias: self.here.store
+        yield invalidation, "aliases", lambda: [ALIAS]
+        yield invalidation, "threading", SimpleNamespace(Thread=self._thread)
+        for name in ("_undelivered", "_courier"):
+            yield invalidation, name, getattr(invalidation, name)
+        yield engine, "flights", engine.flights
+        yield flights, "Future", lambda: Landing(hub)
+        yield computing, "keeper", SimpleNamespace(keeping=lambda lease, renew: nullcontext())
+        yield computing, "dirty_tags", transactions.dirty_tags
+        yield ledger, "os", SimpleNamespace(urandom=rng.randbytes)
+        yield ledger, "BUCKET_LIMIT", self.scenario.points
+        yield tags, "BUCKETS", self.scenario.buckets
+        yield transactions, "_local", ActorLocal()
+        yield transactions, "uuid4", lambda: SimpleNamespace(hex=rng.randbytes(8).hex())
+        yield transactions, "connections", SimpleNamespace(settings={ALIAS: {}})
+        yield transactions, "outbox", outbox_of(self.database, lambda: hub.current().write)
+
+    def _told(self, event: Any) -> None:
+        if type(event) is hooks.Lookup:
+            self.auditor.report.lookups[event.result] += 1
+
+    def _thread(self, target: Callable[[], None], **_: object) -> Any:
+        """Start a thread of this process."""
+        process, over = self.here, []
+
+        def run() -> None:
+            try:
+                target()
+            finally:
+                over.append(True)
+
+        return SimpleNamespace(start=lambda: self.hub.spawn(process, run), is_alive=lambda: not over)
+
+
+class ActorLocal:
+    """What `threading.local` is to threads: each actor has its own."""
+
+    @property
+    def dirty(self) -> dict[str, dict[str, None]]:
+        """Return what the transactions open in this actor have written."""
+        me = getcurrent()
+        return me.dirty if isinstance(me, Actor) else {}

@@ -108,7 +108,7 @@ def test_a_refused_commit_withdraws() -> None:
         raise IntegrityError("deferred constraint")
 
     real = connection._commit.args  # type: ignore[attr-defined]
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with pytest.raises(IntegrityError), transaction.atomic():  # noqa: PT012 - the block's end is what raises
         Book.objects.filter(pk=book.pk).update(title="new")
         connection._commit = type(connection._commit)(connection._commit.func, real[0], refuse)  # type: ignore[attr-defined]
     connection._commit = type(connection._commit)(connection._commit.func, *real)  # type: ignore[attr-defined]
@@ -155,7 +155,7 @@ def test_a_rollback_writes_no_outbox(own_valkey: Any, use_cache: Any) -> None:
     book = make_book(title="old")
     own_valkey.kill()
 
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with pytest.raises(ZeroDivisionError), transaction.atomic():  # noqa: PT012 - the block is the transaction
         Book.objects.filter(pk=book.pk).update(title="new")
         raise ZeroDivisionError
 

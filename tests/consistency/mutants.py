@@ -1,8 +1,8 @@
 """Wrong variants of cachekit, one line each: what the rigs are worth is how many of them they notice."""
 
 from __future__ import annotations
-
 import __future__
+
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator

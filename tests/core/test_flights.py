@@ -18,7 +18,8 @@ KEY = ("default", "k")
     ("outcome", "arrival", "arrived", "serves"),
     [
         (Outcome(5.0, HEADER), 101, 6.0, False),
-        (Outcome(5.0, HEADER), 100, 6.0, True),
+        (Outcome(5.0, HEADER), 99, 6.0, True),
+        (Outcome(5.0, HEADER), 100, 6.0, False),
         (Outcome(5.0, HEADER, proven=True), 101, 6.0, True),
         (Outcome(7.0, HEADER), 101, 6.0, True),
         (Outcome(5.0, HEADER._replace(epoch=b"epoch-02")), 100, 6.0, False),

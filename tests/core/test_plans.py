@@ -95,17 +95,17 @@ def test_the_value_of_another_process_is_waited_for() -> None:
 
 
 def test_a_value_begun_after_ours_will_do_though_it_is_stale_by_now() -> None:
-    stage = Stage(Begin=HELD, Load=Found(HEADER._replace(read_point=100), b"theirs", EPOCH, 120, 110))
+    stage = Stage(Begin=HELD, Load=Found(HEADER._replace(read_point=101), b"theirs", EPOCH, 120, 110))
 
     answer = stage.play(visit())
 
-    assert (answer.payload, answer.read_point) == (b"theirs", 100)
+    assert (answer.payload, answer.read_point) == (b"theirs", 101)
 
 
 @pytest.mark.parametrize(
     "found",
     [
-        Found(HEADER._replace(read_point=99), b"", EPOCH, 120, 110),
+        Found(HEADER._replace(read_point=100), b"", EPOCH, 120, 110),
         Found(HEADER._replace(epoch=b"epoch-02"), b"", EPOCH, 120, 0),
         EMPTY,
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -48,6 +49,8 @@ class StoreUp(NamedTuple):
 
 Event = TypeVar("Event")
 
+logger = logging.getLogger("cachekit.hooks")
+
 _listeners: dict[type, tuple[Callable[[Any], None], ...]] = {}
 
 
@@ -64,6 +67,12 @@ def unsubscribe(kind: type[Event], listener: Callable[[Event], None]) -> None:
 
 
 def tell(event: tuple[Any, ...]) -> None:
-    """Call the listeners of this event's kind, in the order in which they subscribed."""
+    """Call the listeners of this event's kind in the order in which they subscribed; one that fails is logged.
+
+    What they hear of has happened: an error of theirs must not come out of a commit, nor out of a page.
+    """
     for listener in _listeners.get(type(event), ()):
-        listener(event)
+        try:
+            listener(event)
+        except Exception:
+            logger.exception("A listener to %s failed", type(event).__name__)

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
-from cachekit import engine, sharing
+from cachekit import engine, hooks, sharing
 from cachekit.conf import conf
 from cachekit.core import keys
 from cachekit.core.capture import current
@@ -83,6 +83,7 @@ def _called(view: Callable[..., Any], door: Door, vary: tuple[Vary, ...]) -> Cal
     def call(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         reason = sharing.obstacle(request, vary) or sharing.visitor_obstacle(request, vary, sharing.user_of(request))
         if reason:
+            _bypassed(door)
             return _marked(view(request, *args, **kwargs), "BYPASS", reason)
 
         def produce() -> HttpResponseBase:
@@ -100,6 +101,7 @@ def _awaited(view: Callable[..., Any], door: Door, vary: tuple[Vary, ...]) -> Ca
         reason = sharing.obstacle(request, vary)
         reason = reason or sharing.visitor_obstacle(request, vary, await sharing.auser_of(request))
         if reason:
+            _bypassed(door)
             return _marked(await view(request, *args, **kwargs), "BYPASS", reason)
 
         async def produce() -> HttpResponseBase:
@@ -110,6 +112,10 @@ def _awaited(view: Callable[..., Any], door: Door, vary: tuple[Vary, ...]) -> Ca
         return _sent(await engine.aresolve(_spec(door, request, vary, args, kwargs), produce))
 
     return call
+
+
+def _bypassed(door: Door) -> None:
+    hooks.tell(hooks.Lookup(door.alias, door.kind, door.name, "bypass"))
 
 
 def _spec(door: Door, request: HttpRequest, vary: tuple[Vary, ...], args: tuple[Any, ...], kwargs: Any) -> Spec:

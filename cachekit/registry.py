@@ -67,6 +67,8 @@ def row(family: str, field: Field[Any, Any], pk: Any, *, prepared: bool = False)
     `prepared` values come out of a compiled lookup; others are an instance's.
     """
     value = _converted(field, pk, prepared)
+    if value is not _ODD and field.name in SECRETS:
+        return f"{family}#~{fingerprint(value)}"
     return f"{family}#*" if value is _ODD else _bounded(f"{family}#{canonical(value)}", f"{family}#")
 
 
@@ -83,6 +85,8 @@ def slice_of(family: str, field: Field[Any, Any], value: Any, *, prepared: bool 
     )
 
 
+SECRETS = frozenset({"session_key", "key", "token"})
+"""Primary keys of such names let their holder in: the ledger tells its readers a fingerprint instead."""
 _ODD: Any = object()
 PLAIN = (str, int, float, decimal.Decimal, uuid.UUID, datetime.date, datetime.time, datetime.timedelta, enum.Enum)
 """What is one text for one value; of others, such as dicts, equal ones may differ as text."""

@@ -35,6 +35,7 @@ FREE = "~"
 EVERYTHING = "*"
 
 _TABLE = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*(@[\w-]+)?")
+_LABEL = re.compile(r"^[A-Za-z_]\w*\.[A-Za-z_]\w*(?=$|[@#?])")
 _MODEL_TAG = re.compile(rf"(?P<family>{_TABLE.pattern})(?P<kind>[#?])(?P<rest>.+)")
 _NAMED = re.compile(r"(?P<family>(?:function|view|fragment|query):[^#]+)(?:#(?P<rest>.+))?")
 _UNFIT = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
@@ -78,6 +79,7 @@ def parse(text: str) -> Tag:
         )
     if text == EVERYTHING or text.startswith("db:"):
         return Tag(text, "whole", text, b"")
+    text = _LABEL.sub(lambda label: label[0].lower(), text)  # "shop.Product" is how Django writes it
     if _TABLE.fullmatch(text):
         return Tag(text, "table", text, b"")
     if match := _MODEL_TAG.fullmatch(text):
@@ -200,7 +202,7 @@ def touches(blob: bytes, targets: Iterable[str]) -> bool:
     for text in targets:
         tag = parse(text)
         if not tag.digest:
-            if text.encode() in where.whole:
+            if tag.text.encode() in where.whole:
                 return True
         elif any(tag.digest in digests for _, digests in where.places):
             return True

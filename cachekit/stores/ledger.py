@@ -251,7 +251,7 @@ def _places(texts: Sequence[str]) -> list[bytes | str]:
     pairs: list[bytes | str] = []
     for text in texts:
         tag = tags.parse(text)
-        pairs += [tags.place_of(tag.family, tag.digest) if tag.digest else b"", tag.digest or text]
+        pairs += [tags.place_of(tag.family, tag.digest) if tag.digest else b"", tag.digest or tag.text]
     return pairs
 
 

@@ -126,7 +126,7 @@ class MemoryStore:
         self._last = point = max(self._last + 1, self.now())
         for text in step.tags:
             tag = tags.parse(text)
-            name = tag.digest or text.encode()
+            name = tag.digest or tag.text.encode()
             self._points[name] = point
             self._points.move_to_end(name)
         while len(self._points) > MAX_POINTS:
@@ -138,7 +138,7 @@ class MemoryStore:
         """Put points into the future; here writer and readers die together, so nobody need know whose they are."""
         for text in names:
             tag = tags.parse(text)
-            self._points[tag.digest or text.encode()] = point
+            self._points[tag.digest or tag.text.encode()] = point
 
     def _newest(self, blob: bytes) -> int:
         where = tags.layout(blob)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -21,6 +22,7 @@ class CachekitConfig(AppConfig):
         from cachekit import checks, computing, hooks, logs, orm, stats, warming  # noqa: F401, PLC0415 - the registry must be ready
 
         orm.install()
+        post_migrate.connect(_refresh_triggers, sender=self, dispatch_uid="cachekit.triggers")
         logs.install()
         computing.plug(orm.dirty_tags)
         hooks.subscribe(hooks.Lookup, stats.count)
@@ -29,3 +31,10 @@ class CachekitConfig(AppConfig):
             from cachekit import beat, tasks  # noqa: F401, PLC0415 - as above; the tasks register themselves
 
             beat.plug()
+
+
+def _refresh_triggers(*, using: str, **_: object) -> None:
+    """Have triggers know the columns and declared indexes as they are after a migration."""
+    from cachekit import triggers  # noqa: PLC0415 - the registry must be ready
+
+    triggers.refresh(using)

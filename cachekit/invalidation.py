@@ -59,11 +59,21 @@ async def ainvalidate(*things: Any, why: str = "", by: str = "", alias: str = ""
 
 
 def invalidate_tags(
-    told: Iterable[str], *, why: str = "", by: str = "", mark: str = "", only: Collection[str] = ()
+    told: Iterable[str],
+    *,
+    why: str = "",
+    by: str = "",
+    mark: str = "",
+    settles: str = "",
+    only: Collection[str] = (),
 ) -> list[str]:
-    """Invalidate exactly these tags and end a transaction's own intents; return the aliases that have not got it."""
+    """Invalidate exactly these tags and end a transaction's own intents; return the aliases that have not got it.
+
+    `settles` is the database's name of the transaction: the relay need not tell it again.
+    """
     missed = []
-    for one, step in _steps(told, why, by, mark, only):
+    for one, plain in _steps(told, why, by, mark, only):
+        step = plain._replace(settles=settles)
         if not _done(one, step):
             _keep(one, step)
             missed.append(one)

@@ -49,6 +49,8 @@ class Outbox(models.Model):
     aliases = models.CharField(_("aliases"), max_length=500, blank=True)
     """The caches to tell, one a line; empty for all."""
     written_at = models.DateTimeField(_("written at"), default=timezone.now)
+    transaction = models.BigIntegerField(_("transaction"), null=True, blank=True, editable=False)
+    """PostgreSQL's id of the transaction, where a trigger wrote this: its writer may have told the caches itself."""
 
     class Meta:
         verbose_name = _("undelivered invalidation")

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Count, Min
+from django.utils import timezone
 
+from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import relayed
 from cachekit.models import Outbox
-from cachekit.stores import aliases as known_aliases
+from cachekit.stores import aliases as known_aliases, store_for
+from cachekit.stores.settled import settled
 
 PAGE = 500
+AT_ONCE = 1000
+"""So many tags at most are told in one round trip: a server does nothing else meanwhile."""
 
 logger = logging.getLogger("cachekit.outbox")
 
@@ -64,22 +72,77 @@ def relay_all() -> int:
     return count
 
 
-def waiting(using: str) -> int:
-    """Return how many rows stand in a database's outbox."""
-    return Outbox.objects.using(using).count() if has_table(connections[using]) else 0
+class Waiting(NamedTuple):
+    """What stands in a database's outbox: how many rows, and since when the oldest."""
+
+    rows: int
+    since: datetime.datetime | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Return the age of the oldest row."""
+        return (timezone.now() - self.since).total_seconds() if self.since else 0.0
+
+
+def waiting(using: str) -> Waiting:
+    """Return what stands in a database's outbox."""
+    if not has_table(connections[using]):
+        return Waiting(0)
+    found = Outbox.objects.using(using).aggregate(rows=Count("pk"), since=Min("written_at"))
+    return Waiting(found["rows"], found["since"])
+
+
+def name_of(using: str, number: int) -> str:
+    """Return the name by which a database's transaction is noted as settled."""
+    return f"{using}:{number}"
 
 
 def relay(using: str) -> int:
-    """Deliver what stands in a database's outbox; return how many rows are done. Several may run at once."""
-    if not has_table(connections[using]):
+    """Deliver what stands in a database's outbox; return how many rows are done. Several may run at once.
+
+    Rows are locked, told and deleted in one transaction: a relay that dies leaves them to the next.
+    """
+    connection = connections[using]
+    if not has_table(connection):
         return 0
-    rows = list(Outbox.objects.using(using).order_by("pk")[:PAGE])
-    done = [row.pk for row in rows if _relayed(row)]
-    if done:
-        Outbox.objects.using(using).filter(pk__in=done).delete()
+    count, last, away = 0, 0, set[str]()
+    rows = Outbox.objects.using(using).order_by("pk")
+    if connection.features.has_select_for_update_skip_locked:
+        rows = rows.select_for_update(skip_locked=True)
+    while Outbox.objects.using(using).filter(pk__gt=last).exclude(aliases__in=away).exists():
+        with transaction.atomic(using=using):
+            page = list(rows.filter(pk__gt=last).exclude(aliases__in=away)[:PAGE])
+            if not page:
+                break  # another relay has them
+            count += _relay_page(using, page, away)
+        last = page[-1].pk
+    return count
+
+
+def _relay_page(using: str, page: list[Outbox], away: set[str]) -> int:
+    """Tell every cache what these rows hold; those that a cache has not got stay, for that cache alone."""
+    missing: dict[int, list[str]] = {row.pk: [] for row in page}
+    for alias in known_aliases():
+        wanted = [row for row in page if alias in (row.aliases.split() or [alias])]
+        for row in _untold(using, alias, wanted):
+            missing[row.pk].append(alias)
+    done = [pk for pk, left in missing.items() if not left]
+    Outbox.objects.using(using).filter(pk__in=done).delete()
+    for row in page:
+        left = "\n".join(missing[row.pk])
+        if left and left != row.aliases:
+            Outbox.objects.using(using).filter(pk=row.pk).update(aliases=left)
+    away.update("\n".join(left) for left in missing.values() if left)
     return len(done)
 
 
-def _relayed(row: Outbox) -> bool:
-    wanted = set(row.aliases.split()) or set(known_aliases())
-    return relayed(row.tags.split("\n"), [one for one in known_aliases() if one in wanted])
+def _untold(using: str, alias: str, rows: Collection[Outbox]) -> Iterable[Outbox]:
+    """Tell a cache what rows hold, but for what their writers told it themselves; return the rows that wait on."""
+    names = {row.pk: name_of(using, row.transaction) for row in rows if row.transaction is not None}
+    try:
+        known = settled(store_for(alias), set(names.values()))
+    except StoreUnavailable:
+        return rows
+    tags = list(dict.fromkeys(tag for row in rows if names.get(row.pk) not in known for tag in row.tags.split("\n")))
+    parts = [tags[at : at + AT_ONCE] for at in range(0, len(tags), AT_ONCE)]
+    return () if all(relayed(part, [alias]) for part in parts) else rows

@@ -74,6 +74,8 @@ class Invalidate(NamedTuple):
     why: str = ""
     by: str = ""
     transaction: str = ""
+    settles: str = ""
+    """The database's name of the transaction, noted for the relay, which need not tell it again."""
 
 
 class Intend(NamedTuple):

@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from cachekit import warming, writebehind
+from django.db import DatabaseError, connections
+
+from cachekit import outbox, warming, writebehind
 from cachekit.exceptions import StoreUnavailable
 from cachekit.stores import Store, aliases, store_for
 from cachekit.stores.turns import server_of
 
 EVICTS = "allkeys"
+OVERDUE = 60
+"""Seconds after which what stands in an outbox shows that no relay runs; beat looks every 10."""
 
 
 class CacheStatus(NamedTuple):
@@ -44,19 +48,28 @@ class CounterStatus(NamedTuple):
     flushed_by: str = "beat"
 
 
+class OutboxStatus(NamedTuple):
+    """What a database holds for the relay to deliver; `rows` is None where the database is away."""
+
+    database: str
+    rows: int | None
+    oldest_seconds: float = 0
+
+
 class Status(NamedTuple):
     """All there is to know at a glance."""
 
     caches: list[CacheStatus]
     warmers: list[WarmerStatus]
     counters: list[CounterStatus]
+    outboxes: list[OutboxStatus]
     trouble: list[str]
 
 
 def status() -> Status:
     """Ask every server once; whoever is away is told as trouble, never raised."""
     caches = [_cache(store_for(alias)) for alias in aliases()]
-    warmers, counters = _warmers(), _counters()
+    warmers, counters, outboxes = _warmers(), _counters(), _outboxes()
     trouble = [f"cache '{one.alias}' is down: {one.detail}" for one in caches if one.state == "down"]
     trouble += [f"warmer '{one.name}' failed: {one.error}" for one in warmers if one.result == "failed"]
     for counter in counters:
@@ -64,7 +77,12 @@ def status() -> Status:
             trouble.append(f"counter '{counter.name}' is unknown here: make it in models.py or caching.py")
     if writebehind.registered():
         trouble += [f"cache '{one.alias}' may evict waiting counts" for one in caches if not one.keeps_counters]
-    return Status(caches, warmers, counters, trouble)
+    trouble += [
+        f"the outbox of database '{one.database}' waits for {one.oldest_seconds:.0f} s: run manage.py cachekit relay"
+        for one in outboxes
+        if one.oldest_seconds > OVERDUE
+    ]
+    return Status(caches, warmers, counters, outboxes, trouble)
 
 
 def plain(found: Status) -> dict[str, Any]:
@@ -126,3 +144,15 @@ def _counters() -> list[CounterStatus]:
         except StoreUnavailable:
             known.append(CounterStatus(counter.name, None))
     return known + [CounterStatus(name, waiting, "nobody") for name, waiting in writebehind.strays().items()]
+
+
+def _outboxes() -> list[OutboxStatus]:
+    found = []
+    for using in connections:
+        try:
+            waiting = outbox.waiting(using)
+        except DatabaseError:
+            found.append(OutboxStatus(using, None))
+        else:
+            found.append(OutboxStatus(using, waiting.rows, round(waiting.seconds, 3)))
+    return found

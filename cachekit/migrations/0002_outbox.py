@@ -13,6 +13,10 @@ class Migration(migrations.Migration):
                 ("tags", models.TextField(verbose_name="tags")),
                 ("aliases", models.CharField(blank=True, max_length=500, verbose_name="aliases")),
                 ("written_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="written at")),
+                (
+                    "transaction",
+                    models.BigIntegerField(blank=True, editable=False, null=True, verbose_name="transaction"),
+                ),
             ],
             options={
                 "verbose_name": "undelivered invalidation",

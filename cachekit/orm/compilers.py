@@ -15,7 +15,7 @@ from django.db.models.sql.compiler import SQLCompiler, SQLDeleteCompiler, SQLIns
 from cachekit import registry
 from cachekit.core.capture import Capture, current
 from cachekit.models import Outbox
-from cachekit.orm import rawsql, transactions, writing
+from cachekit.orm import notices, rawsql, transactions, writing
 from cachekit.orm.reading import HoldsSQL, Unreadable, tags_of
 
 _compiling: ContextVar[bool] = ContextVar("cachekit_compiling", default=False)
@@ -31,6 +31,7 @@ def install() -> None:
     connection_created.connect(transactions.watch, dispatch_uid="cachekit.transactions")
     rawsql.install()
     connection_created.connect(_watch_cursors, dispatch_uid="cachekit.cursors")
+    connection_created.connect(notices.listen, dispatch_uid="cachekit.notices")
 
 
 def _executing(execute: Callable[..., Any]) -> Callable[..., Any]:

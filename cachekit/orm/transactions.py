@@ -15,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachekit import outbox
 from cachekit.invalidation import announce, invalidate_tags, keep, withdraw
+from cachekit.orm import notices
 
 Result = TypeVar("Result")
 
@@ -73,7 +74,9 @@ def committing(connection: BaseDatabaseWrapper, told: Collection[str], commit: C
     except Exception:
         keep(told, missed)  # no answer: it may have been written all the same, so the intents stand
         raise
-    late = invalidate_tags(told, why="write", by=connection.alias, mark=mark)
+    heard = notices.taken(connection)
+    told = (*dict.fromkeys((*told, *heard.tags)),)
+    late = invalidate_tags(told, why="write", by=connection.alias, mark=mark, settles=heard.settles)
     if unboxed := [one for one in late if one not in boxed]:
         outbox.write_alone(connection.alias, told, unboxed)
     return done
@@ -128,6 +131,7 @@ def drop(connection: BaseDatabaseWrapper) -> None:
     connection.__dict__.pop("_cachekit_by_hand", None)
     if getattr(connection, "_cachekit_isolated", "") == "transaction":
         connection.__dict__["_cachekit_isolated"] = ""
+    notices.taken(connection)
 
 
 def snapshot_hazard(connection: BaseDatabaseWrapper) -> str:
@@ -192,7 +196,7 @@ def _begun(connection: BaseDatabaseWrapper, begin: Callable[[], None]) -> None:
 
 
 def _committed(connection: BaseDatabaseWrapper, commit: Callable[[], Result]) -> Result:
-    told = tuple(_pending(connection))
+    told = (*dict.fromkeys((*_pending(connection), *notices.heard(connection).tags)),)
     done = committing(connection, told, commit) if told else commit()
     drop(connection)
     return done

@@ -205,10 +205,10 @@ class Ledger:
     def invalidate(self, step: steps.Invalidate) -> Talk:
         """Move the points of tags to now. A server that refuses to write loses its root: everything is stale."""
         told = (step.why, step.by, _told(step.tags), step.transaction)
+        noted = (f"{{{self.prefix}}}:settled:{step.settles}",) if step.settles else ()
+        keys = (self.root, self.events, *noted)
         try:
-            point = yield from self._run(
-                "invalidate", (self.root, self.events), new_epoch(), BUCKET_LIMIT, *told, *_places(step.tags)
-            )
+            point = yield from self._run("invalidate", keys, new_epoch(), BUCKET_LIMIT, *told, *_places(step.tags))
         except ResponseError as error:
             if code_of(error) not in ("OOM", "MISCONF"):
                 raise

@@ -140,6 +140,8 @@ def invalidate(server: Server, keys: Sequence[bytes], argv: Sequence[bytes]) -> 
             greatest = max(point, others) if known or others > 0 else standing
         put(server, root, place, field, greatest, max(last + 1, now), limit)
     server.hash_of(root)[b"last"] = text(point)
+    if len(keys) > 2:
+        server.set(keys[2], b"1", 60_000)
     publish(server, root)
     return text(point)
 

@@ -14,6 +14,8 @@ from cachekit.writebehind import WriteBehindCounter
 from tests.servers import Valkey
 from tests.zoo.models import Author, Book
 
+pytestmark = pytest.mark.django_db(databases=["default", "other"])  # `status` looks into every outbox
+
 
 @pytest.fixture(autouse=True)
 def _only_own(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
@@ -150,6 +152,7 @@ def test_status_speaks_json(run: Run, counter: WriteBehindCounter) -> None:
     assert [cache["state"] for cache in told["caches"]] == ["up", "memory"]
     assert told["warmers"][0]["result"] == "never ran"
     assert told["counters"] == [{"name": "zoo.book.views", "waiting": 0, "flushed_by": "beat"}]
+    assert told["outboxes"][0] == {"database": "default", "rows": 0, "oldest_seconds": 0.0}
     assert told["trouble"] == []
 
 

@@ -1,4 +1,4 @@
-"""`manage.py cachekit warm | flush-writes | relay | invalidate | status`: what beat and the dashboard do, by hand."""
+"""`manage.py cachekit …`: what beat and the dashboard do, by hand, and what only a person should."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.db import DEFAULT_DB_ALIAS, DatabaseError
 
-from cachekit import engine, outbox, warming, writebehind
+from cachekit import engine, outbox, triggers, warming, writebehind
 from cachekit.exceptions import InvalidTag, StoreUnavailable
 from cachekit.management.status import Status, plain, status
+from cachekit.triggers import TriggerStatus
 
 RELAY_PAUSE = 0.05
 """Seconds between two looks into empty outboxes."""
@@ -30,7 +31,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
         tasks = parser.add_subparsers(
-            dest="task", required=True, metavar="warm | flush-writes | relay | invalidate | status"
+            dest="task", required=True, metavar="warm | flush-writes | relay | triggers | invalidate | status"
         )
         warm = tasks.add_parser("warm", help="run one warmer, or all")
         warm.add_argument("name", nargs="?", help="the warmer's name, as `status` shows it")
@@ -40,6 +41,10 @@ class Command(BaseCommand):
             "relay", help="deliver invalidations that a cache server could not be told; runs until stopped"
         )
         relay.add_argument("--once", action="store_true", help="deliver what stands there now, then end")
+        made = tasks.add_parser("triggers", help="have PostgreSQL tell what any client changes; `relay` delivers it")
+        made.add_argument("action", choices=["install", "remove", "status"])
+        made.add_argument("models", nargs="*", metavar="app.Model", help="which; all but sessions if not said")
+        made.add_argument("--database", default=DEFAULT_DB_ALIAS)
         invalidate = tasks.add_parser("invalidate", help="make stale whatever depends on these tags")
         invalidate.add_argument("tags", nargs="+", metavar="tag", help="such as shop.product, shop.product#42 or home")
         show = tasks.add_parser("status", help="show caches, warmers and counters")
@@ -51,6 +56,7 @@ class Command(BaseCommand):
             "warm": self.warm,
             "flush-writes": self.flush_writes,
             "relay": self.relay,
+            "triggers": self.triggers,
             "invalidate": self.invalidate,
             "status": self.show_status,
         }
@@ -95,6 +101,25 @@ class Command(BaseCommand):
                 break
         self.stdout.write(f"{done} delivered" if once else "stopped")
 
+    def triggers(self, *, action: str, models: list[str], database: str, **_: Any) -> None:
+        """Install, remove or show triggers; `status` exits with 1 where some are not as they should be."""
+        try:
+            chosen = triggers.models_of(database, models)
+            if action == "status":
+                self._show_triggers(triggers.status(database, chosen))
+                return
+            done = (triggers.install if action == "install" else triggers.remove)(database, chosen)
+        except (triggers.Unsupported, LookupError, ValueError) as error:
+            raise CommandError(str(error), returncode=WRONG_USE) from error
+        word = "installed on" if action == "install" else "removed from"
+        self.stdout.write(f"{word} {', '.join(done) or 'nothing'}")
+
+    def _show_triggers(self, found: list[TriggerStatus]) -> None:
+        for one in found:
+            self.stdout.write(f"{one.model}: {one.state}")
+        if faulty := [one.model for one in found if one.state in ("outdated", "incomplete")]:
+            raise CommandError(f"Run manage.py cachekit triggers install {' '.join(faulty)}")
+
     def invalidate(self, *, tags: list[str], **_: Any) -> None:
         """Invalidate tags in every cachekit cache."""
         try:
@@ -127,4 +152,8 @@ def _text(found: Status) -> str:
     for counter in found.counters:
         waiting = "server away" if counter.waiting is None else f"{counter.waiting} waiting"
         lines.append(f"  {counter.name}: {waiting}, flushed by {counter.flushed_by}")
+    lines.append("Outboxes")
+    for box in found.outboxes:
+        rows = "database away" if box.rows is None else f"{box.rows} waiting"
+        lines.append(f"  {box.database}: {rows}" + (f", the oldest for {box.oldest_seconds:.1f} s" if box.rows else ""))
     return "\n".join(lines)

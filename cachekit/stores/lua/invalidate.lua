@@ -1,6 +1,7 @@
 -- Give tags a new invalidation point, after every read point handed out so far; a transaction's own intents end.
--- KEYS: root, events. ARGV: epoch to begin if there is none, points a bucket may hold, why, by, tags as text,
--- transaction ('' without intents), then pairs: place of the bucket ('' for whole things), field.
+-- KEYS: root, events, perhaps a note for the relay that the database's transaction is settled.
+-- ARGV: epoch to begin if there is none, points a bucket may hold, why, by, tags as text, transaction ('' without
+-- intents), then pairs: place of the bucket ('' for whole things), field.
 local epoch, last, now = clock(ARGV[1])
 local limit, transaction = tonumber(ARGV[2]), ARGV[6]
 local point = math.max(last + 1, now)
@@ -22,5 +23,8 @@ for i = 7, #ARGV, 2 do
 end
 
 redis.call('HSET', root, 'last', text(point))
+if KEYS[3] then
+  redis.call('SET', KEYS[3], '1', 'PX', 60000)
+end
 publish(KEYS[2], epoch, point, 'settled', ARGV[5], ARGV[3], ARGV[4])
 return text(point)

@@ -1,0 +1,453 @@
+"""Triggers: whatever any client of PostgreSQL commits, the relay tells the caches."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, connections, transaction
+from django.db.migrations.state import ProjectState
+
+from cachekit import cached, hooks, outbox, registry, triggers
+from cachekit.contrib.postgres.operations import InstallTriggers
+from cachekit.models import Outbox
+from cachekit.stores import store_for
+from cachekit.stores.settled import settled
+from tests.zoo.builders import make_author, make_book
+from tests.zoo.models import Author, Book, Cover, Folder, Parcel, Place
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True, databases=["default", "other"])]
+CHOSEN = [Author, Book, Folder, Parcel, Place]
+
+
+@pytest.fixture(autouse=True)
+def _installed() -> Iterator[None]:
+    triggers.install("default", CHOSEN)
+    yield
+    triggers.remove("default", CHOSEN)
+
+
+@pytest.fixture
+def outside() -> Iterator[Any]:
+    """A client that knows nothing of Django."""
+    import psycopg
+
+    known = connection.get_connection_params()
+    with psycopg.connect(
+        **{name: known[name] for name in ("host", "port", "user", "dbname")}, autocommit=True
+    ) as client:
+        yield client
+
+
+@cached(600)
+def titles() -> list[str]:
+    return list(Book.objects.order_by("title").values_list("title", flat=True))
+
+
+@cached(600)
+def title(pk: int) -> str:
+    return Book.objects.get(pk=pk).title
+
+
+@cached(600)
+def drafts() -> list[str]:
+    return [book.title for book in Book.objects.filter(status="draft")]
+
+
+def result(function: Any, *args: Any) -> str:
+    seen: list[str] = []
+    hooks.subscribe(hooks.Lookup, listener := (lambda event: seen.append(event.result)))
+    try:
+        function(*args)
+    finally:
+        hooks.unsubscribe(hooks.Lookup, listener)
+    return seen[0]
+
+
+def told_by(act: Callable[[], Any]) -> set[str]:
+    """Return the tags that a statement of the outside client writes into the outbox."""
+    Outbox.objects.all().delete()
+    act()
+    return {tag for row in Outbox.objects.all() for tag in row.tags.split("\n")}
+
+
+def test_an_update_tells_its_rows_and_both_slices(outside: Any) -> None:
+    book = make_book(status="draft")
+
+    tags = told_by(lambda: outside.execute("UPDATE zoo_book SET status = 'Sold out!' WHERE id = %s", [book.pk]))
+
+    family = "zoo.book"
+    status, author = Book._meta.get_field("status"), Book._meta.get_field("author")
+    assert tags == {
+        family,
+        registry.row(family, Book._meta.pk, book.pk),
+        registry.slice_of(family, status, "draft"),
+        registry.slice_of(family, status, "Sold out!"),
+        registry.slice_of(family, author, book.author_id),
+    }
+
+
+def test_nothing_touched_is_nothing_told(outside: Any) -> None:
+    assert told_by(lambda: outside.execute("DELETE FROM zoo_book WHERE id = -1")) == set()
+
+
+def test_one_row_a_statement_whatever_it_touches(outside: Any) -> None:
+    author = make_author()
+    make = "INSERT INTO zoo_folder (name) SELECT 'f' || n FROM generate_series(1, {}) n"
+
+    few = told_by(lambda: outside.execute(make.format(200)))
+    assert Outbox.objects.count() == 1
+    many = told_by(lambda: outside.execute(make.format(201)))
+    assert Outbox.objects.count() == 1
+
+    assert len(few) == 201
+    assert many == {"zoo.folder", "zoo.folder#*", "zoo.folder?*"}
+    assert told_by(
+        lambda: outside.execute("UPDATE zoo_folder SET name = 'x' WHERE id IN (SELECT id FROM zoo_folder LIMIT 200)")
+    )
+    assert author.pk
+
+
+VALUES = [
+    "",
+    " ",
+    "draft",
+    "Draft ",
+    "a/b?c=d&e",
+    "100 %",
+    "~null",
+    "Ünï",
+    "ß",
+    "İ",
+    "x" * 20,
+    "'\"\\",
+    "tab\tin",
+    "日本",
+]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_text_is_written_as_python_writes_it_or_told_whole(outside: Any, value: str) -> None:
+    book = make_book()
+    tags = told_by(lambda: outside.execute("UPDATE zoo_book SET status = %s WHERE id = %s", [value, book.pk]))
+
+    exact = registry.slice_of("zoo.book", Book._meta.get_field("status"), value)
+    assert exact in tags or "zoo.book?*" in tags
+    if value.isascii() and value.isprintable():
+        assert exact in tags
+
+
+def test_long_text_is_told_whole(outside: Any) -> None:
+    place = Place.objects.create(name="n", city="short")
+
+    tags = told_by(lambda: outside.execute("UPDATE zoo_place SET city = %s WHERE id = %s", ["%" * 90, place.pk]))
+
+    assert "zoo.place?*" in tags
+    assert "zoo.place?city=short" in tags
+
+
+def test_keys_of_other_types(outside: Any) -> None:
+    parcel = Parcel.objects.create(id=uuid.UUID("ABCDEF01-2345-6789-ABCD-EF0123456789"))
+
+    tags = told_by(lambda: outside.execute("DELETE FROM zoo_parcel"))
+
+    assert tags == {"zoo.parcel", registry.row("zoo.parcel", Parcel._meta.pk, parcel.pk)}
+
+
+def test_types_that_sql_writes_differently_are_told_whole() -> None:
+    place = triggers.Place.of("default")
+
+    fields: Any = [Book._meta.get_field(name) for name in ("price", "published")]
+    assert [triggers._text(place, field) for field in fields] == [None, None]
+
+
+def _sql(sql: str) -> Callable[[Any], Any]:
+    return lambda client: client.execute(sql)
+
+
+def _copy(client: Any) -> None:
+    author = client.execute("SELECT id FROM zoo_author LIMIT 1").fetchone()[0]
+    columns = "title, author_id, status, price, stock, views"
+    with client.cursor() as cursor, cursor.copy(f"COPY zoo_book ({columns}) FROM STDIN") as copy:
+        copy.write_row(("copied", author, "draft", 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(_sql("UPDATE zoo_book SET title = 'new'"), id="update"),
+        pytest.param(_copy, id="copy"),
+        pytest.param(_sql("TRUNCATE zoo_book CASCADE"), id="truncate"),
+        pytest.param(_sql("DELETE FROM zoo_author"), id="cascade"),
+        pytest.param(_sql("WITH d AS (DELETE FROM zoo_book RETURNING 1) SELECT count(*) FROM d"), id="with"),
+    ],
+)
+def test_the_next_read_after_the_relay_is_fresh(outside: Any, write: Callable[[Any], Any]) -> None:
+    outside.execute(
+        "ALTER TABLE zoo_book ADD CONSTRAINT falls FOREIGN KEY (author_id) REFERENCES zoo_author ON DELETE CASCADE"
+    )
+    _drop_plain_keys(outside)
+    make_book(title="old")
+    outbox.relay("default")
+    titles(), drafts()
+    assert result(titles) == result(drafts) == "hit"
+
+    write(outside)
+    outbox.relay("default")
+
+    assert titles() == [row[0] for row in outside.execute("SELECT title FROM zoo_book ORDER BY title")]
+    assert drafts() == [row[0] for row in outside.execute("SELECT title FROM zoo_book WHERE status = 'draft'")]
+    assert outbox.waiting("default").rows == 0
+    outside.execute("ALTER TABLE zoo_book DROP CONSTRAINT falls")
+
+
+def _drop_plain_keys(client: Any) -> None:
+    """Leave the constraint that cascades as the only one on the column."""
+    found = client.execute(
+        "SELECT conname FROM pg_constraint WHERE conrelid = 'zoo_book'::regclass AND contype = 'f'"
+        " AND conname <> 'falls' AND confrelid = 'zoo_author'::regclass"
+    ).fetchall()
+    for (name,) in found:
+        client.execute(f'ALTER TABLE zoo_book DROP CONSTRAINT "{name}"')
+
+
+def test_what_django_writes_it_tells_itself_and_the_relay_does_not_tell_again() -> None:
+    book = make_book(title="old")
+    Book.objects.filter(pk=book.pk).update(title="new")
+    with transaction.atomic():
+        Book.objects.filter(pk=book.pk).update(title="newer")
+        make_author()
+    titles()
+    written = Outbox.objects.count()
+
+    assert written >= 4
+    assert outbox.relay("default") == written
+    assert result(titles) == "hit"
+
+
+def test_a_cascade_in_the_database_is_told_with_the_commit_that_caused_it(outside: Any) -> None:
+    outside.execute(
+        "CREATE OR REPLACE FUNCTION retitle() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN UPDATE zoo_book SET title = 'by trigger'; RETURN NULL; END $$;"
+        "CREATE TRIGGER retitle AFTER UPDATE ON zoo_author FOR EACH STATEMENT EXECUTE FUNCTION retitle()"
+    )
+    make_book(title="old")
+    titles()
+
+    Author.objects.update(name="new")
+    first = titles()
+    with transaction.atomic():
+        outside.execute("UPDATE zoo_book SET title = 'again'")
+        Author.objects.update(name="newer")
+    second = titles()
+
+    outside.execute("DROP TRIGGER retitle ON zoo_author")
+    assert first == ["by trigger"]
+    assert second == ["by trigger"]
+
+
+def test_a_rollback_leaves_no_row_and_no_memory(outside: Any) -> None:
+    book = make_book(title="old")
+    titles()
+    Outbox.objects.all().delete()
+
+    with transaction.atomic():
+        Book.objects.filter(pk=book.pk).update(title="new")
+        transaction.set_rollback(True)
+
+    assert not Outbox.objects.exists()
+    assert result(titles) == "hit"
+
+
+def test_a_writer_that_dies_after_its_commit_is_relayed(outside: Any) -> None:
+    book = make_book(title="old")
+    outbox.relay("default")
+    assert title(book.pk) == "old"
+    code = (
+        "import os, django; django.setup()\n"
+        "from cachekit.orm import transactions\n"
+        "transactions.invalidate_tags = lambda *args, **kwargs: os._exit(9)\n"
+        "from tests.zoo.models import Book\n"
+        f"Book.objects.filter(pk={book.pk}).update(title='new')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 9
+
+    assert outbox.relay("default") == 1
+    assert title(book.pk) == "new"
+
+
+def test_rows_that_a_cache_has_not_got_stay_for_it_alone(outside: Any, own_valkey: Any, use_cache: Any) -> None:
+    use_cache(own_valkey.url, alias="default", OPTIONS={"SOCKET_TIMEOUT": 0.2, "SOCKET_CONNECT_TIMEOUT": 0.2})
+    make_book(title="old")
+    outbox.relay("default")
+    own_valkey.kill()
+
+    outside.execute("UPDATE zoo_book SET title = 'new'")
+
+    assert outbox.relay("default") == 0
+    assert [row.aliases for row in Outbox.objects.all()] == ["default"]
+    own_valkey.start()
+    deadline = time.monotonic() + 10
+    while outbox.relay("default") == 0 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not Outbox.objects.exists()
+
+
+def test_ids_that_commit_out_of_order_are_all_relayed(outside: Any) -> None:
+    import psycopg
+
+    known = connection.get_connection_params()
+    make_book(title="old"), make_author()
+    outbox.relay("default")
+    with psycopg.connect(**{name: known[name] for name in ("host", "port", "user", "dbname")}) as slow:
+        slow.execute("UPDATE zoo_book SET title = 'slow'")
+        outside.execute("UPDATE zoo_author SET name = 'quick'")
+
+        assert outbox.relay("default") == 1
+        assert titles() == ["old"]
+        slow.commit()
+    assert outbox.relay("default") == 1
+    assert titles() == ["slow"]
+
+
+def test_several_relays_share_the_rows(outside: Any) -> None:
+    make_author()
+    outbox.relay("default")
+    for n in range(3):
+        outside.execute("UPDATE zoo_author SET name = %s", [str(n)])
+
+    with outside.transaction():
+        outside.execute("SELECT * FROM cachekit_outbox ORDER BY id LIMIT 2 FOR UPDATE")
+        here = outbox.relay("default")
+
+    assert here == 1
+    assert outbox.relay("default") == 2
+
+
+def test_a_renamed_column_never_stops_a_writer(outside: Any) -> None:
+    make_book(status="draft")
+    outside.execute("ALTER TABLE zoo_book RENAME COLUMN status TO state")
+    try:
+        tags = told_by(lambda: outside.execute("UPDATE zoo_book SET title = 'x'"))
+    finally:
+        outside.execute("ALTER TABLE zoo_book RENAME COLUMN state TO status")
+
+    assert tags == {"zoo.book", "zoo.book#*", "zoo.book?*"}
+
+
+def test_other_roles_need_no_right_on_the_outbox(outside: Any) -> None:
+    make_author()
+    outside.execute("DO $$ BEGIN CREATE ROLE clerk; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    outside.execute("GRANT UPDATE ON zoo_author TO clerk")
+    outside.execute("SET ROLE clerk")
+
+    assert "zoo.author" in told_by(lambda: outside.execute("UPDATE zoo_author SET name = 'by clerk'"))
+    outside.execute("RESET ROLE")
+
+
+# The command and the migration operation
+
+
+def run(*words: str) -> str:
+    out = StringIO()
+    call_command("cachekit", *words, stdout=out)
+    return out.getvalue()
+
+
+def test_the_command_installs_shows_and_removes(monkeypatch: pytest.MonkeyPatch) -> None:
+    triggers.remove("default", CHOSEN)
+    assert "zoo.Cover: absent" in run("triggers", "status", "zoo.Cover")
+
+    assert run("triggers", "install", "zoo.Cover") == "installed on zoo.Cover\n"
+    assert "zoo.Cover: installed" in run("triggers", "status")
+    assert "sessions.Session" not in run("triggers", "status")
+    monkeypatch.setattr(Cover, "CACHEKIT_INDEXES", ("colour",), raising=False)
+    registry.indexes_of.cache_clear()
+    with pytest.raises(CommandError, match=r"triggers install zoo\.Cover"):
+        run("triggers", "status", "zoo.Cover")
+    assert triggers.refresh("default") == ["zoo.Cover"]
+    registry.indexes_of.cache_clear()
+    assert run("triggers", "remove", "zoo.Cover") == "removed from zoo.Cover\n"
+    assert run("triggers", "remove", "zoo.Cover") == "removed from nothing\n"
+    with pytest.raises(CommandError, match="No installed app"):
+        run("triggers", "install", "nowhere.Model")
+
+
+def test_the_migration_operation_installs_and_removes(outside: Any) -> None:
+    triggers.remove("default", CHOSEN)
+    operation, state = InstallTriggers("zoo.Cover", "zoo.Book"), ProjectState.from_apps(_apps())
+
+    with connection.schema_editor() as editor:
+        operation.database_forwards("zoo", editor, state, state)
+    assert [one.state for one in triggers.status("default", [Cover, Book])] == ["installed", "installed"]
+    with connection.schema_editor() as editor:
+        operation.database_backwards("zoo", editor, state, state)
+
+    assert [one.state for one in triggers.status("default", [Cover, Book])] == ["absent", "absent"]
+    assert operation.deconstruct() == ("InstallTriggers", ["zoo.Cover", "zoo.Book"], {})
+
+
+def _apps() -> Any:
+    from django.apps import apps
+
+    return apps
+
+
+def test_status_tells_what_waits(outside: Any, settings: Any) -> None:
+    settings.CACHES = {name: settings.CACHES[name] for name in ("default", "memory")}
+    make_author()
+    outbox.relay("default")
+    outside.execute("UPDATE zoo_author SET name = 'x'")
+    assert "default: 1 waiting, the oldest for" in run("status")
+    outside.execute("UPDATE cachekit_outbox SET written_at = now() - interval '5 minutes'")
+
+    with pytest.raises(CommandError, match="the outbox of database 'default' waits for 3"):
+        run("status")
+
+
+def test_transactions_told_are_noted_for_the_relay() -> None:
+    make_author()
+
+    names = {outbox.name_of("default", row.transaction) for row in Outbox.objects.all() if row.transaction}
+
+    assert names
+    assert settled(store_for("default"), names) == names
+
+
+@pytest.mark.processes
+def test_the_relay_command_delivers_quickly_and_stops_gracefully(outside: Any) -> None:
+    make_book(title="old")
+    outbox.relay("default")
+    command = [sys.executable, "-m", "django", "cachekit", "relay"]
+    with subprocess.Popen(command, env=os.environ, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("relaying")
+            titles()
+            outside.execute("UPDATE zoo_book SET title = 'new'")
+            deadline = time.monotonic() + 5
+            while titles() != ["new"] and time.monotonic() < deadline:
+                time.sleep(0.02)
+            seen = titles()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            rest = process.communicate(timeout=10)[0]
+
+    assert seen == ["new"]
+    assert rest.strip().endswith("stopped")
+    assert process.returncode == 0
+
+
+def test_other_databases_are_left_alone() -> None:
+    assert connections["other"].vendor == "postgresql"
+    with pytest.raises(LookupError):
+        triggers.models_of("default", ["zoo.Nothing"])

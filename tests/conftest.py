@@ -123,6 +123,12 @@ def _serve(kind: type[S]) -> Iterator[S]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Leave databases to their server and folder, which end with this process: threads may hold connections."""
+    return True
+
+
 @pytest.fixture
 def use_cache(settings: Any) -> Callable[..., None]:
     """`use_cache(url, alias="default", **entries)` points an alias at another server for one test."""

@@ -192,32 +192,37 @@ def _copy(client: Any) -> None:
     ],
 )
 def test_the_next_read_after_the_relay_is_fresh(outside: Any, write: Callable[[Any], Any]) -> None:
+    kept = _drop_plain_keys(outside)
     outside.execute(
         "ALTER TABLE zoo_book ADD CONSTRAINT falls FOREIGN KEY (author_id) REFERENCES zoo_author ON DELETE CASCADE"
     )
-    _drop_plain_keys(outside)
-    make_book(title="old")
-    outbox.relay("default")
-    titles(), drafts()
-    assert result(titles) == result(drafts) == "hit"
+    try:
+        make_book(title="old")
+        outbox.relay("default")
+        titles(), drafts()
+        assert result(titles) == result(drafts) == "hit"
 
-    write(outside)
-    outbox.relay("default")
+        write(outside)
+        outbox.relay("default")
 
-    assert titles() == [row[0] for row in outside.execute("SELECT title FROM zoo_book ORDER BY title")]
-    assert drafts() == [row[0] for row in outside.execute("SELECT title FROM zoo_book WHERE status = 'draft'")]
-    assert outbox.waiting("default").rows == 0
-    outside.execute("ALTER TABLE zoo_book DROP CONSTRAINT falls")
+        assert titles() == [row[0] for row in outside.execute("SELECT title FROM zoo_book ORDER BY title")]
+        assert drafts() == [row[0] for row in outside.execute("SELECT title FROM zoo_book WHERE status = 'draft'")]
+        assert outbox.waiting("default").rows == 0
+    finally:
+        outside.execute("ALTER TABLE zoo_book DROP CONSTRAINT falls")
+        for name, definition in kept:
+            outside.execute(f'ALTER TABLE zoo_book ADD CONSTRAINT "{name}" {definition}')
 
 
-def _drop_plain_keys(client: Any) -> None:
-    """Leave the constraint that cascades as the only one on the column."""
-    found = client.execute(
-        "SELECT conname FROM pg_constraint WHERE conrelid = 'zoo_book'::regclass AND contype = 'f'"
-        " AND conname <> 'falls' AND confrelid = 'zoo_author'::regclass"
+def _drop_plain_keys(client: Any) -> list[tuple[str, str]]:
+    """Leave the constraint that cascades as the only one on the column; return the others, to be put back."""
+    found: list[tuple[str, str]] = client.execute(
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE conrelid = 'zoo_book'::regclass AND contype = 'f' AND conname <> 'falls' AND confrelid = 'zoo_author'::regclass"
     ).fetchall()
-    for (name,) in found:
+    for name, _ in found:
         client.execute(f'ALTER TABLE zoo_book DROP CONSTRAINT "{name}"')
+    return found
 
 
 def test_what_django_writes_it_tells_itself_and_the_relay_does_not_tell_again() -> None:

@@ -167,7 +167,7 @@ def test_types_that_sql_writes_differently_are_told_whole() -> None:
     place = triggers.Place.of("default")
 
     fields: Any = [Book._meta.get_field(name) for name in ("price", "published")]
-    assert [triggers._text(place, field) for field in fields] == [None, None]
+    assert [triggers._text(place, field, 99) for field in fields] == [None, None]
 
 
 def _sql(sql: str) -> Callable[[Any], Any]:

@@ -167,7 +167,7 @@ def test_types_that_sql_writes_differently_are_told_whole() -> None:
     place = triggers.Place.of("default")
 
     fields: Any = [Book._meta.get_field(name) for name in ("price", "published")]
-    assert [triggers._text(place, field) for field in fields] == [None, None]
+    assert [triggers._text(place, field, 99) for field in fields] == [None, None]
 
 
 def _sql(sql: str) -> Callable[[Any], Any]:
@@ -218,7 +218,8 @@ def _drop_plain_keys(client: Any) -> list[tuple[str, str]]:
     """Leave the constraint that cascades as the only one on the column; return the others, to be put back."""
     found: list[tuple[str, str]] = client.execute(
         "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
-        " WHERE conrelid = 'zoo_book'::regclass AND contype = 'f' AND conname <> 'falls' AND confrelid = 'zoo_author'::regclass"
+        " WHERE conrelid = 'zoo_book'::regclass AND contype = 'f'"
+        " AND conname <> 'falls' AND confrelid = 'zoo_author'::regclass"
     ).fetchall()
     for name, _ in found:
         client.execute(f'ALTER TABLE zoo_book DROP CONSTRAINT "{name}"')

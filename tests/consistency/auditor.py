@@ -1,4 +1,4 @@
-"""Say of every value read whether it was stale: against what was told, acknowledged, committed before the read began."""
+"""Say of every value read whether it was stale against what was told, acknowledged or committed before."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import NamedTuple, Protocol
 from tests.consistency.hub import START, Hub
 
 KINDS = ("told", "own", "phantom", "untold", "committed", "lasting", "error")
-"""Stale against a write that was acknowledged and that the ledger knows of; older than what the reader's transaction has
-written itself; never committed; stale against a write that was acknowledged while it waited in the outbox; against one
+"""Stale against a write that was acknowledged and that the ledger knows of; older than what its transaction has written
+itself; never committed; stale against a write that was acknowledged while it waited in the outbox; against one
 that was committed but not, or not yet, acknowledged; stale for ever; an exception instead of a value."""
 _LEVELS = (("told", "told"), ("acknowledged", "untold"), ("committed", "committed"))
 

@@ -106,6 +106,7 @@ class Connection:
         self.database = database
         self.connection: object = None
         self.run_on_commit: list[Any] = []
+        self.atomic_blocks: list[Any] = []
         self.isolation_level = ""
         self.write: Write | None = None
         self.snapshot: int | None = None
@@ -189,6 +190,9 @@ class Connection:
         if self.write is not None:
             self.database.end(self.write)
         self.write, self.isolation_level, self.snapshot = None, "", None
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        """Do nothing: nobody here turns autocommit off."""
 
     def close(self) -> None:
         """Close."""

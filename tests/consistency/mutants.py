@@ -1,11 +1,10 @@
 """Wrong variants of cachekit, one line each: what the rigs are worth is how many of them they notice."""
 
 from __future__ import annotations
-import __future__
 
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -37,7 +36,7 @@ class Mutant:
             function.__code__ = right
 
     @property
-    def function(self) -> Callable[..., Any]:
+    def function(self) -> Any:
         """Return the function to change."""
         module, _, path = self.place.partition(":")
         found: Any = import_module(module)
@@ -53,17 +52,18 @@ class Mutant:
             raise LookupError(f"{self.place} has {source.count(self.line)} lines {self.line!r}: adapt this mutant")
         source = source.replace(self.line, self.wrong)
         made: dict[str, Any] = {}
-        flags = __future__.annotations.compiler_flag
-        exec(compile(source, f"<{self.name}>", "exec", flags=flags), dict(function.__globals__), made)
+        source = f"from __future__ import annotations\n{source}"
+        exec(compile(source, f"<{self.name}>", "exec"), dict(function.__globals__), made)
         code: CodeType = made[function.__name__].__code__
         return code
 
 
 HOT = replace(SCENARIOS["races"], name="hot", writing=40, kills=1_500, unanswered=0.01, refused=0.1)
-REFUSED = replace(HOT, name="refused", refused=0.5, unanswered=0, kills=0, writers=4, snapshots=0)
+REFUSED = replace(HOT, name="refused", refused=0.4, unanswered=0.2, kills=0)
+SNAPSHOTS = replace(HOT, name="snapshots", snapshots=0.3)
 LOSSY = replace(SCENARIOS["memory"], name="lossy", writing=60, evictions=20, steps=0)
 FOLDING = replace(SCENARIOS["races"], name="folding", writing=100, kills=0, unanswered=0, buckets=2, points=3)
-REBORN = replace(LOSSY, name="reborn", buckets=1, points=50, reading=6)
+REBORN = replace(LOSSY, name="reborn", buckets=1, points=50, reading=20, writing=100, evictions=40)
 CLOCK = replace(
     SCENARIOS["races"],
     name="clock",
@@ -72,6 +72,10 @@ CLOCK = replace(
     unanswered=0.05,
     steps=300,
     jumps=(-900, -900_000, 900_000, -900, -900_000, 900_000, -3_000_000),
+)
+STILL = replace(CLOCK, name="still", steps=60, jumps=(-900_000, 800_000), unanswered=0, kills=0)
+BACKWARDS = replace(
+    CLOCK, name="backwards", steps=3_000, jumps=(-3_000_000,), unanswered=0.15, kills=0, writing=600, reading=20
 )
 
 TRANSACTIONS = "cachekit.orm.transactions"
@@ -125,13 +129,13 @@ MUTANTS = (
         f"{TRANSACTIONS}:committing",
         "except IntegrityError:",
         "except Exception:",
-        HOT,
+        REFUSED,
     ),
     Mutant(
         "no snapshot guard",
         f"{TRANSACTIONS}:snapshot_hazard",
-        """return f"a transaction on '{connection.alias}' reads a snapshot that may be older than what was committed since\"""",
-        'return ""',
+        """return f"a transaction on '{connection.alias}' reads""",
+        """return "" and f"a transaction on '{connection.alias}' reads""",
         HOT,
     ),
     Mutant(
@@ -139,7 +143,7 @@ MUTANTS = (
         "cachekit.computing:_handed_on",
         "outer.spoil(capture.taint)",
         "pass",
-        HOT,
+        SNAPSHOTS,
     ),
     Mutant(
         "an outer entry leaves out what an inner one depends on",
@@ -158,7 +162,7 @@ MUTANTS = (
     Mutant(
         "a result of another process is not judged",
         "cachekit.core.plans:_await_holder",
-        "if header is not None and (fresh or (header.epoch == came.epoch and header.read_point > came.read_point)):",
+        "if header is not None and header.epoch == came.epoch and header.read_point > came.read_point:",
         "if header is not None:",
         HOT,
     ),
@@ -225,6 +229,20 @@ MUTANTS = (
         "pass",
         CLOCK,
     ),
+    Mutant(
+        "a second new epoch forgets them",
+        f"{SCRIPTS}:begin_epoch",
+        'fresh[b"*"] = fresh[b">"] = text(now + LEASE)',
+        'fresh[b"*"] = text(now + LEASE)',
+        BACKWARDS,
+    ),
+    Mutant(
+        "a waiter takes what may have begun before it came",
+        "cachekit.core.flights:Outcome.serves",
+        "self.header.read_point > arrival)",
+        "self.header.read_point >= arrival)",
+        STILL,
+    ),
 )
 
 EQUIVALENT = (
@@ -236,5 +254,5 @@ EQUIVALENT = (
         HOT,
     ),
 )
-"""Lines that only the near cache will need: today an inner value is checked, or begun, after the outer one has begun; and
-where a waiter takes an older result, what it depends on was not invalidated until the outer one had begun."""
+"""Lines that only a near cache needs: without one an inner value is checked, or begun, after the outer one has begun;
+and where a waiter takes an older result, what it depends on was not invalidated until the outer one had begun."""

@@ -79,7 +79,7 @@ SCENARIOS = {
         ),
         Scenario(
             "faults",
-            "all of it, and a server that restarts empty or is restored under a new epoch, or takes no more writes for want of memory",
+            "all of it, and a server that restarts empty, is restored under a new epoch, has no memory for writes",
             LOSES_INTENTS | {"untold"},
             evictions=500,
             steps=6_000,
@@ -93,7 +93,7 @@ SCENARIOS = {
             "restored",
             "not covered yet: the server comes back with an older state under the same epoch",
             LOSES_INTENTS | {"told"},
-            unnamed=3_000,
+            unnamed=800,
         ),
         Scenario(
             "replicas",

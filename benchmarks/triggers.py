@@ -42,9 +42,10 @@ def configured(postgres: Postgres, valkey: Valkey) -> None:
     import django
 
     django.setup()
-    from django.db import connection
+    from django.db import connections
 
-    connection.creation.create_test_db(verbosity=0, autoclobber=True)
+    for one in connections.all():
+        one.creation.create_test_db(verbosity=0, autoclobber=True)
     from tests.zoo.models import Author, Book
 
     author = Author.objects.create(name="Ada")
@@ -135,7 +136,7 @@ def main(*, quick: bool) -> None:
     """Measure, print a table, and keep the figures."""
     with Postgres(*DURABLE) as postgres, Valkey() as valkey:
         configured(postgres, valkey)
-        rates = throughput(postgres, rounds=2 if quick else 7, seconds=3 if quick else 8)
+        rates = throughput(postgres, rounds=2 if quick else 5, seconds=3 if quick else 6)
         waits = latencies(50 if quick else 400)
         from django.db import connections
 

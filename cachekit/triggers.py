@@ -15,13 +15,13 @@ from cachekit.core.tags import MAX_LENGTH
 from cachekit.exceptions import CachekitError
 from cachekit.models import Outbox
 
-EVENTS = ("insert", "update", "delete", "truncate")
 TRANSITIONS = {
     "insert": "REFERENCING NEW TABLE AS new_rows",
     "update": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
     "delete": "REFERENCING OLD TABLE AS old_rows",
     "truncate": "",
 }
+EVENTS = tuple(TRANSITIONS)
 MAX_ROWS = 200
 """A statement that changes more rows tells of every row: one tag instead of hundreds."""
 SKIPPED_APPS = ("cachekit", "sessions")
@@ -143,7 +143,7 @@ def models_of(using: str, labels: Sequence[str] = ()) -> list[type[Model]]:
     """Return the models of these labels; without labels all those of a database. Raises Unsupported, LookupError."""
     Place.of(using)
     if labels:
-        return [_concrete(apps.get_model(label)) for label in labels]
+        return [apps.get_model(label)._meta.concrete_model for label in labels]
     found = apps.get_models(include_auto_created=True)
     return [one for one in found if _wanted(one, using)]
 
@@ -290,10 +290,6 @@ def _wanted(model: type[Model], using: str) -> bool:
     if options.proxy or not options.managed or options.app_label in SKIPPED_APPS:
         return False
     return bool(router.allow_migrate_model(using, model))
-
-
-def _concrete(model: type[Model]) -> type[Model]:
-    return model._meta.concrete_model or model
 
 
 def _quoted(text: str) -> str:

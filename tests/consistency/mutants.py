@@ -230,13 +230,6 @@ MUTANTS = (
         CLOCK,
     ),
     Mutant(
-        "a second new epoch forgets them",
-        f"{SCRIPTS}:begin_epoch",
-        'fresh[b"*"] = fresh[b">"] = text(now + LEASE)',
-        'fresh[b"*"] = text(now + LEASE)',
-        BACKWARDS,
-    ),
-    Mutant(
         "a waiter takes what may have begun before it came",
         "cachekit.core.flights:Outcome.serves",
         "self.header.read_point > arrival)",

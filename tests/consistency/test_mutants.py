@@ -30,7 +30,7 @@ def test_mutant_is_noticed(mutant: Mutant) -> None:
     assert mutant.code() != mutant.function.__code__
 
     with mutant.alive():
-        found = (simulate(seed, READS, mutant.scenario, until_wrong=True).auditor.report for seed in SEEDS)
+        found = (simulate(seed, READS, mutant.scenario, until_wrong=True).auditor.report for seed in range(1, 9))
 
         assert any(report.violations(mutant.scenario.expected) for report in found)
 

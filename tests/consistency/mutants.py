@@ -75,7 +75,7 @@ CLOCK = replace(
 )
 STILL = replace(CLOCK, name="still", steps=60, jumps=(-900_000, 800_000), unanswered=0, kills=0)
 BACKWARDS = replace(
-    CLOCK, name="backwards", steps=3_000, jumps=(-3_000_000,), unanswered=0.15, kills=0, writing=600, reading=20
+    CLOCK, name="backwards", steps=2_000, jumps=(-3_000_000,), unanswered=0.3, kills=0, writing=600, reading=50
 )
 
 TRANSACTIONS = "cachekit.orm.transactions"

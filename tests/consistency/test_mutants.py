@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from cachekit import cached
 from cachekit.orm import writing
+from tests.consistency.auditor import Report
 from tests.consistency.mutants import EQUIVALENT, HOT, MUTANTS, Mutant
 from tests.consistency.running import simulate
+from tests.consistency.scenarios import Scenario
 from tests.zoo.builders import make_book
 from tests.zoo.models import Book
 
-SEEDS = (1, 2)
-READS = 10_000
+SEEDS = tuple(range(1, 9))
+"""The first two are enough today; the others are for the day when cachekit draws its dice in another order."""
+READS = 8_000
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("scenario", sorted({mutant.scenario.name for mutant in MUTANTS}))
-def test_right_code_passes_where_mutants_fail(scenario: str) -> None:
-    world = next(mutant.scenario for mutant in MUTANTS if mutant.scenario.name == scenario)
-
-    for seed in SEEDS:
-        report = simulate(seed, READS, world).auditor.report
-        assert not report.violations(world.expected), report.examples
+@cache
+def right(scenario: Scenario, seed: int) -> Report:
+    """Return what the right code does in the same world."""
+    return simulate(seed, READS, scenario).auditor.report
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_mutant_is_noticed(mutant: Mutant) -> None:
+    scenario, noticed = mutant.scenario, 0
     assert mutant.code() != mutant.function.__code__
 
     with mutant.alive():
-        found = (simulate(seed, READS, mutant.scenario, until_wrong=True).auditor.report for seed in range(1, 9))
+        for seed in SEEDS:
+            report = simulate(seed, READS, scenario, until_wrong=True).auditor.report
+            if report.violations(scenario.expected):
+                noticed = seed
+                break
 
-        assert any(report.violations(mutant.scenario.expected) for report in found)
+    assert noticed
+    assert not right(scenario, noticed).violations(scenario.expected)
 
 
 @pytest.mark.parametrize("mutant", EQUIVALENT, ids=lambda mutant: mutant.name)

@@ -4,7 +4,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: help install demo test lint format types bench bench-quick screenshots dist system-packages clean
+.PHONY: help install demo test lint format types bench bench-quick simulate screenshots dist system-packages clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ bench: $(STAMP) ## Measure against django-redis on the same server
 
 bench-quick: $(STAMP) ## Measure in half a minute, less exactly
 	@$(BIN)/python -m benchmarks --quick
+
+simulate: $(STAMP) ## Run 20 seeds of the simulator, a million reads each
+	@$(BIN)/python -m tests.consistency.simulator --seeds 20 --reads 1000000
 
 screenshots: $(STAMP) ## Take the pictures of the README from the running demo
 	@$(BIN)/python -m docs.screenshots

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 
-from cachekit import hooks, stats, invalidate
+from cachekit import hooks, invalidate, stats
 from cachekit.hooks import Lookup
 from tests.chromium import chromium, require
 from tests.dashboard.people import url

@@ -10,7 +10,13 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.core.cache import caches
 from django_redis.cache import RedisCache as DjangoRedisCache
-from redis.exceptions import ConnectionError as RedisConnectionError, LockError, RedisError, ResponseError
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+    LockError,
+    RedisError,
+    ResponseError,
+    TimeoutError as RedisTimeoutError,
+)
 
 from cachekit import hooks
 from cachekit.stores import store_for
@@ -108,7 +114,7 @@ def test_a_cache_that_is_away_is_like_an_empty_one(away: Any, call: Call, name: 
 def test_whoever_wants_the_errors_gets_redis_pys(strict: Any, call: Call, name: str) -> None:
     args, _ = EMPTY[name]
 
-    with pytest.raises(RedisConnectionError):
+    with pytest.raises((RedisConnectionError, RedisTimeoutError)):  # a busy machine may be slow to refuse
         call(getattr(strict, name), *args)
 
 

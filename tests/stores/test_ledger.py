@@ -337,7 +337,7 @@ def test_a_bell_that_rang_already_is_heard(redis: RedisStore, call: Call) -> Non
 
 
 def test_waiting_ends_with_its_time(store: Store, call: Call) -> None:
-    call(store.do, steps.Wait(os.urandom(8).hex(), 0.05))
+    assert not call(store.do, steps.Wait(os.urandom(8).hex(), 0.05))
 
 
 # Memory

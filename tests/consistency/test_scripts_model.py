@@ -115,7 +115,7 @@ class Pair:
         assert self.model.keys == kept
 
     def kept(self) -> dict[bytes, Any]:
-        """Return this pair's keys on the real server, but for the stream of events: another test's thread may write its own."""
+        """Return this pair's keys on the real server, but for the events: others may write beside."""
         keys = [key for key in cast("list[bytes]", self.client.keys("*pair*")) if key != b"{pair}:events"]
         pipeline: Any = self.client.pipeline(transaction=False)
         for key in keys:

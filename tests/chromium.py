@@ -15,7 +15,7 @@ from tests.servers import Missing
 from tests.stages import CHROMES, MAC_CHROME
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page, Response
+    from playwright.sync_api import Browser, BrowserContext, Page, Request, Response
 
 
 def find() -> str:
@@ -75,7 +75,7 @@ class Window:
         self._policy = policy
         context.on("console", lambda message: self.told.append(f"console: {message.text}"))
         context.on("weberror", lambda error: self.told.append(f"script: {error.error}"))
-        context.on("requestfailed", lambda request: self.told.append(f"failed: {request.url} {request.failure}"))
+        context.on("requestfailed", self._failed)
         context.on("response", self._judge)
 
     def open(self, path: str) -> Seen:
@@ -91,6 +91,10 @@ class Window:
     def overhang(self) -> int:
         """Return by how many pixels the page is wider than the window."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+    def _failed(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # a page that is left aborts what it still waits for: its icon, say
+            self.told.append(f"failed: {request.url} {request.failure}")
 
     def _judge(self, response: Response) -> None:
         if response.status >= 400:

@@ -19,12 +19,13 @@ class CachekitConfig(AppConfig):
 
     def ready(self) -> None:
         """Let the ORM's reads and writes be seen; connect, and do nothing else."""
-        from cachekit import checks, computing, hooks, logs, orm, stats, warming  # noqa: F401, PLC0415 - the registry must be ready
+        from cachekit import checks, computing, hooks, invalidation, logs, orm, stats, warming  # noqa: F401, PLC0415 - the registry must be ready
 
         orm.install()
         post_migrate.connect(_refresh_triggers, sender=self, dispatch_uid="cachekit.triggers")
         logs.install()
         computing.plug(orm.dirty_tags)
+        invalidation.plug(orm.drained)
         hooks.subscribe(hooks.Lookup, stats.count)
         warming.discover()
         if sys.modules.get("celery"):  # as it is by now in every worker and beat; who does not use it pays nothing

@@ -20,7 +20,7 @@ from cachekit.core.plans import Answer, Visit, renew
 from cachekit.core.policy import Spec
 from cachekit.core.tags import touches
 from cachekit.exceptions import StoreUnavailable
-from cachekit.invalidation import adeliver, ainvalidate, deliver, invalidate, pending
+from cachekit.invalidation import acatch_up, ainvalidate, catch_up, invalidate, pending
 from cachekit.stores import Store, store_for
 
 __all__ = ["aget_or_set", "ainvalidate", "aresolve", "get_or_set", "invalidate", "refreshing", "resolve", "uncached"]
@@ -104,8 +104,8 @@ def _bypasses(spec: Spec) -> bool:
 
 def _load(store: Store, spec: Spec) -> Found | None:
     try:
-        if pending(spec.alias):
-            deliver(spec.alias)
+        if store.suspect or pending(spec.alias):
+            catch_up(store)
         return store.load(spec.key)
     except StoreUnavailable:
         return None
@@ -113,8 +113,8 @@ def _load(store: Store, spec: Spec) -> Found | None:
 
 async def _aload(store: Store, spec: Spec) -> Found | None:
     try:
-        if pending(spec.alias):
-            await adeliver(spec.alias)
+        if store.suspect or pending(spec.alias):
+            await acatch_up(store)
         return await store.aload(spec.key)
     except StoreUnavailable:
         return None

@@ -5,26 +5,36 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
 from cachekit import hooks
-from cachekit.core.steps import Intend, Invalidate, Withdraw
+from cachekit.core.steps import Begin, Intend, Invalidate, Withdraw
 from cachekit.core.tags import EVERYTHING
 from cachekit.exceptions import CachekitError, StoreUnavailable
 from cachekit.registry import targets_of
-from cachekit.stores import aliases, store_for
+from cachekit.stores import Store, aliases, store_for
 
 RETRY_SECONDS = 0.05
 MAX_WAITING = 1000
 """So many invalidations are kept for a store that is away; more than that become one of everything."""
 
+drained: Callable[[str], bool] = bool
+"""Relays what outboxes hold for a cache, tells whether nothing is left; the ORM's room plugs itself in."""
+
 _lock = threading.Lock()
 _undelivered: dict[str, list[Invalidate]] = {}
 _courier: tuple[int, threading.Thread] | None = None
+
+
+def plug(relays: Callable[[str], bool]) -> None:
+    """Say who knows what the outboxes hold."""
+    global drained  # noqa: PLW0603 - one socket, one plug
+    drained = relays
 
 
 def invalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bool:
@@ -129,6 +139,33 @@ async def adeliver(alias: str) -> None:
     for step in pending(alias):
         await store_for(alias).ado(step)
         _delivered(alias, step)
+
+
+def catch_up(store: Store) -> None:
+    """Have a store told what it missed, by this process and by others, before it is read again.
+
+    Raises StoreUnavailable while it is away, or while an outbox holds what it has not got.
+    """
+    deliver(store.alias)
+    if store.suspect:
+        troubles = store.troubles
+        store.do(Begin(""))
+        _got_over(store, troubles, drained(store.alias))
+
+
+async def acatch_up(store: Store) -> None:
+    """Like `catch_up`."""
+    await adeliver(store.alias)
+    if store.suspect:
+        troubles = store.troubles
+        await store.ado(Begin(""))
+        _got_over(store, troubles, await sync_to_async(drained)(store.alias))
+
+
+def _got_over(store: Store, troubles: int, told: bool) -> None:
+    if not told:
+        raise StoreUnavailable(f"The cache server of alias '{store.alias}' has not been told of every write yet")
+    store.got_over(troubles)
 
 
 def forget() -> None:

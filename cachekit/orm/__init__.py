@@ -1,7 +1,8 @@
 """The doors into the ORM: reads are captured, writes invalidate, querysets answer from the cache."""
 
 from cachekit.orm.compilers import install
+from cachekit.orm.outboxes import drained
 from cachekit.orm.queries import CachedManager, CachedQuerySet, cached_query
 from cachekit.orm.transactions import dirty_tags
 
-__all__ = ["CachedManager", "CachedQuerySet", "cached_query", "dirty_tags", "install"]
+__all__ = ["CachedManager", "CachedQuerySet", "cached_query", "dirty_tags", "drained", "install"]

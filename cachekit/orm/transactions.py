@@ -141,12 +141,12 @@ def snapshot_hazard(connection: BaseDatabaseWrapper) -> str:
     if commits_by_itself(connection):
         rows = _unfinished(connection)
         return f"rows of '{connection.alias}' are still being fetched, from an older snapshot" if rows else ""
-    if _sees_the_latest(connection):
+    if sees_the_latest(connection):
         return ""
     return f"a transaction on '{connection.alias}' reads a snapshot that may be older than what was committed since"
 
 
-def _sees_the_latest(connection: Any) -> bool:
+def sees_the_latest(connection: Any) -> bool:
     """Tell whether each statement of the open transaction sees what has been committed before it."""
     if connection.vendor == "sqlite":  # it holds the write lock from its start, or has its database to itself
         if _begun_by_hand(connection):

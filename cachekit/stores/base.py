@@ -14,6 +14,15 @@ class Store(Protocol):
 
     alias: str
     prefix: str
+    troubles: int
+    """How often this process saw the store away."""
+
+    @property
+    def suspect(self) -> bool:
+        """Tell whether the store may have missed writes: nothing can be loaded until `got_over`."""
+
+    def got_over(self, troubles: int) -> None:
+        """Note that whatever was missed in so many troubles has been told."""
 
     def load(self, key: str) -> Found:
         """Return an entry with the newest point among its tags, in one round trip. Raises StoreUnavailable."""

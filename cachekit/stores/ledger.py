@@ -9,15 +9,17 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
 from cachekit.core import steps, tags
 from cachekit.core.entry import NEVER, Found, unseal
 from cachekit.stores.wire import code_of, pack, raised
 
 BUCKET_LIMIT = 100_000 // tags.BUCKETS
-MOVING = ("invalidate", "intend", "withdraw")
-"""The scripts that move points."""
+MOVING = ("invalidate", "intend", "withdraw", "attach")
+"""The scripts that move points, or tell what was."""
+NAMELESS = b"?"
+"""The run id of a server that does not tell one (fakeredis, some proxies): its restarts go unnoticed."""
 
 
 class Exchange(NamedTuple):
@@ -73,6 +75,7 @@ class Ledger:
         self.prefix = prefix
         self.root = f"{{{prefix}}}:root"
         self.events = f"{{{prefix}}}:events"
+        self._probe = pack("PERSIST", self.root)
         self._asks: dict[bytes, Ask] = {}
         self._seen: dict[str, bytes] = {}
 
@@ -81,14 +84,32 @@ class Ledger:
         self._asks.clear()
         self._seen.clear()
 
+    # Attaching
+
+    def greet(self) -> Talk:
+        """Ask over a new connection who answers; on another server than the ledger was written on an epoch begins.
+
+        A server that was restarted, restored or promoted may have missed invalidations. Raises ReadOnlyError where a
+        replica answers: nothing can be invalidated there.
+        """
+        told, role, known = yield Exchange(pack("INFO", "server") + pack("ROLE") + pack("HGET", self.root, "server"), 3)
+        raised([known])
+        if isinstance(role, list) and role[0] != b"master":
+            raise ReadOnlyError("a replica answers, which takes no invalidations")
+        if known != _run_id(told):
+            yield from self._run("attach", (self.root, self.events), new_epoch())
+
     # Reading
 
     def load(self, step: steps.Load) -> Talk:
-        """Fetch an entry with the points of the tags it had last time; ask again only if it names others."""
+        """Fetch an entry with the points of the tags it had last time; ask again only if it names others.
+
+        The last command writes nothing, but would be refused where writes are: on such a server nobody can invalidate.
+        """
         guess = self._seen.get(step.key, b"")
         ask = self.ask(guess)
-        replies = yield Exchange(ask.payload + pack("GET", step.key), ask.replies + 1)
-        data = raised(replies)[-1]
+        replies = yield Exchange(b"%b%b%b" % (ask.payload, pack("GET", step.key), self._probe), ask.replies + 2)
+        data = raised(replies)[-2]
         header, payload = unseal(data)
         if header is not None and header.tags != guess:
             try:
@@ -210,17 +231,25 @@ class Ledger:
         try:
             point = yield from self._run("invalidate", keys, new_epoch(), BUCKET_LIMIT, *told, *_places(step.tags))
         except ResponseError as error:
-            if code_of(error) not in ("OOM", "MISCONF"):
+            if code_of(error) != "OOM":  # what else refuses this refuses DEL too
                 raise
-            raised((yield Exchange(pack("DEL", self.root), 1)))
+            yield from self._lose_root()
             return 0
         return int(point)
 
     def intend(self, step: steps.Intend) -> Talk:
-        """Put points a lease into the future."""
+        """Put points a lease into the future; a server that is full loses its root instead."""
         told = (int(step.lease * 1_000_000), step.transaction, _told(step.tags))
         keys = (self.root, self.events)
-        yield from self._run("intend", keys, new_epoch(), BUCKET_LIMIT, *told, *_places(step.tags))
+        try:
+            yield from self._run("intend", keys, new_epoch(), BUCKET_LIMIT, *told, *_places(step.tags))
+        except ResponseError as error:
+            if code_of(error) != "OOM":
+                raise
+            yield from self._lose_root()
+
+    def _lose_root(self) -> Talk:
+        raised((yield Exchange(pack("DEL", self.root), 1)))
 
     def withdraw(self, step: steps.Withdraw) -> Talk:
         """Take intents back."""
@@ -258,6 +287,12 @@ def _places(texts: Sequence[str]) -> list[bytes | str]:
 def _told(texts: Sequence[str]) -> str:
     """Return tags as the stream of events tells them."""
     return " ".join(texts[:100])
+
+
+def _run_id(told: Any) -> bytes:
+    """Return the name that a server has until it ends, out of its INFO."""
+    _, mark, after = (told if isinstance(told, bytes) else b"").partition(b"run_id:")
+    return after.partition(b"\r")[0] if mark else NAMELESS
 
 
 def new_epoch() -> bytes:

@@ -31,6 +31,7 @@ class MemoryStore:
     def __init__(self, alias: str, prefix: str, *, clock: Callable[[], float] = time.time) -> None:
         self.alias = alias
         self.prefix = prefix
+        self.troubles = 0
         self._clock = clock
         self._lock = threading.RLock()
         self.clear()
@@ -44,6 +45,14 @@ class MemoryStore:
             self._floor = 0
             self._last = 0
             self._epoch = os.urandom(8)
+
+    @property
+    def suspect(self) -> bool:
+        """Tell that nothing was missed: memory is never away."""
+        return False
+
+    def got_over(self, troubles: int) -> None:
+        """Do nothing: memory is never away."""
 
     def reset(self) -> None:
         """Do nothing: this process knows nothing of the store that the store itself does not hold."""

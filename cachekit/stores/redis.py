@@ -29,17 +29,24 @@ from cachekit.stores.wire import AsyncWire, Wire, code_of
 
 REFUSALS = frozenset({"OOM", "MISCONF", "READONLY", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN"})
 """Error replies of a server that answers but cannot be used: as good as away."""
+TELLING = (steps.Intend, steps.Invalidate, steps.Withdraw)
+"""Steps that are tried though the circuit is open."""
 
 
 class Guard:
-    """What `RedisStore.guard` returns; a class, since `contextlib.contextmanager` costs a hit 2 µs more."""
+    """What `RedisStore.guard` returns; a class, since `contextlib.contextmanager` costs a hit 2 µs more.
 
-    def __init__(self, alias: str, breaker: Breaker) -> None:
-        self._alias = alias
-        self._breaker = breaker
+    One that insists lets its caller try though the circuit is open: a write that the server could be told of must be.
+    """
+
+    def __init__(self, store: RedisStore, *, insists: bool = False) -> None:
+        self._store = store
+        self._breaker = store.breaker
+        self._insists = insists
 
     def __enter__(self) -> None:
-        self._breaker.check()
+        if not self._insists:
+            self._breaker.check()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None or isinstance(error, StopIteration):  # the end of a talk
@@ -47,8 +54,8 @@ class Guard:
         elif isinstance(error, ResponseError) and code_of(error) not in REFUSALS:
             return
         elif isinstance(error, RedisError | OSError):
-            self._breaker.failed(error)
-            raise StoreUnavailable(f"The cache server of alias '{self._alias}' is away: {error}") from error
+            self._store.failed(error)
+            raise StoreUnavailable(f"The cache server of alias '{self._store.alias}' is away: {error}") from error
 
 
 class RedisStore:
@@ -60,7 +67,9 @@ class RedisStore:
         self.client = client
         self.ledger = Ledger(prefix)
         self.breaker = Breaker(self._tell, failures=conf().BREAKER_FAILURES, pause=conf().BREAKER_PAUSE)
-        self._guard = Guard(alias, self.breaker)
+        self.troubles = self._got_over = 0
+        self._guard = Guard(self)
+        self._insisting = Guard(self, insists=True)
         self._offset = 0
         self._talks = {
             steps.Load: self.ledger.load,
@@ -82,30 +91,55 @@ class RedisStore:
     @cached_property
     def wire(self) -> Wire:
         """Return the way to the server for callers."""
-        return Wire(self.pool)
+        return Wire(self.pool, self.ledger.greet)
 
     @cached_property
     def awire(self) -> AsyncWire:
         """Return the way to the server for awaiters."""
-        return AsyncWire(self._async_connection)
+        return AsyncWire(self._async_connection, self.ledger.greet)
+
+    @property
+    def suspect(self) -> bool:
+        """Tell whether this process saw the server away since it last made sure that nothing was missed meanwhile."""
+        return self.troubles != self._got_over
+
+    def got_over(self, troubles: int) -> None:
+        """Note that whatever was missed in so many troubles has been told."""
+        self._got_over = max(self._got_over, troubles)
+
+    def failed(self, error: Exception) -> None:
+        """Note that the server did not answer, or refused to write: who answers next may be another."""
+        self.troubles += 1
+        if isinstance(error, ResponseError):
+            self.wire.distrust()
+            self.awire.distrust()
+        self.breaker.failed(error)
 
     def load(self, key: str) -> Found:
         """Return an entry with the newest point among its tags. Raises StoreUnavailable."""
-        found: Found = self._carry_out(self.ledger.load(steps.Load(key)))
+        self._check()
+        found: Found = self._carry_out(self.ledger.load(steps.Load(key)), self._guard)
         return found
 
     async def aload(self, key: str) -> Found:
         """Like `load`."""
-        found: Found = await self._acarry_out(self.ledger.load(steps.Load(key)))
+        self._check()
+        found: Found = await self._acarry_out(self.ledger.load(steps.Load(key)), self._guard)
         return found
 
     def do(self, step: steps.Step) -> Any:
         """Carry out a step. Raises StoreUnavailable."""
-        return self._noted(step, self._carry_out(self._talks[type(step)](step)))  # type: ignore[operator]
+        guard = self._insisting if isinstance(step, TELLING) else self._guard
+        if type(step) is steps.Load:
+            self._check()
+        return self._noted(step, self._carry_out(self._talks[type(step)](step), guard))  # type: ignore[operator]
 
     async def ado(self, step: steps.Step) -> Any:
         """Like `do`."""
-        return self._noted(step, await self._acarry_out(self._talks[type(step)](step)))  # type: ignore[operator]
+        guard = self._insisting if isinstance(step, TELLING) else self._guard
+        if type(step) is steps.Load:
+            self._check()
+        return self._noted(step, await self._acarry_out(self._talks[type(step)](step), guard))  # type: ignore[operator]
 
     def now(self) -> int:
         """Return the server's time in microseconds, as of the offset seen at the last read point."""
@@ -128,10 +162,11 @@ class RedisStore:
         self.wire.drop()
         self.ledger.forget()
         self.breaker.succeeded()
+        self._got_over = self.troubles
 
-    def _carry_out(self, talk: Talk) -> Any:
+    def _carry_out(self, talk: Talk, guard: Guard) -> Any:
         try:
-            with self.guard():
+            with guard:
                 wanted: Exchange = next(talk)
                 while True:
                     wanted = talk.send(self.wire.exchange(wanted.payload, wanted.replies, timeout=wanted.timeout))
@@ -140,9 +175,9 @@ class RedisStore:
         except ResponseError as error:
             raise self._unusable(error) from error
 
-    async def _acarry_out(self, talk: Talk) -> Any:
+    async def _acarry_out(self, talk: Talk, guard: Guard) -> Any:
         try:
-            with self.guard():
+            with guard:
                 wanted: Exchange = next(talk)
                 while True:
                     replies = await self.awire.exchange(wanted.payload, wanted.replies, timeout=wanted.timeout)
@@ -151,6 +186,10 @@ class RedisStore:
             return end.value
         except ResponseError as error:
             raise self._unusable(error) from error
+
+    def _check(self) -> None:
+        if self.suspect:
+            raise StoreUnavailable(f"The cache server of alias '{self.alias}' was away and may have missed writes")
 
     def _unusable(self, error: ResponseError) -> StoreUnavailable:
         """Return what an error reply means that is neither trouble of the server nor a caller's doing."""

@@ -7,7 +7,7 @@ import builtins
 import math
 import os
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -27,6 +27,10 @@ from redis.exceptions import (
 Packable = bytes | str | int | float
 Connection = Any
 """A connection of redis-py, whose methods carry no types."""
+Idle = tuple[Connection, int]
+"""A connection that nobody uses, and how often there was reason to distrust them when it was last used."""
+Greeting = Callable[[], Generator[Any, list[Any], Any]]
+"""Makes what is asked over each new connection before anything else: exchanges (payload, replies, timeout)."""
 
 
 def pack(*parts: Packable) -> bytes:
@@ -38,16 +42,23 @@ def pack(*parts: Packable) -> bytes:
     return b"".join(out)
 
 
+def _nothing() -> Generator[Any, list[Any], None]:
+    yield from ()
+
+
 class Wire:
     """Exchange packed commands for replies over connections that stay checked out of their pool.
 
     A check-out of redis-py's pool costs a poll of the socket and some 25 µs; a connection that died in the
-    meantime is noticed when it is used, and the commands are sent once more over a new one.
+    meantime is noticed when it is used, and the commands are sent once more over a new one. Each new one is greeted.
     """
 
-    def __init__(self, pool: ConnectionPool) -> None:
+    def __init__(self, pool: ConnectionPool, greeting: Greeting = _nothing) -> None:
         self.pool = pool
-        self._free: deque[Connection] = deque()
+        self._greeting = greeting
+        self._age = 0
+        self._free: deque[tuple[Connection, Any, int]] = deque()
+        """Idle connections with the socket that was greeted (another user of the pool may have closed it), and age."""
         self._pid = os.getpid()
 
     def exchange(self, payload: bytes, replies: int, *, timeout: float | None = None) -> list[Any]:
@@ -58,33 +69,64 @@ class Wire:
         if self._pid != os.getpid():
             self._free, self._pid = deque(), os.getpid()
         try:
-            connection = self._free.pop()
+            connection, socket, age = self._free.pop()
         except IndexError:
-            return self._talk(self.pool.get_connection(), payload, replies, timeout)
-        try:
-            return self._talk(connection, payload, replies, timeout)
-        except RedisConnectionError:
-            self.drop()  # the server went away under an idle connection: the others are as dead
-        return self._talk(self.pool.get_connection(), payload, replies, timeout)
+            return self._talk(self._new(), payload, replies, timeout)
+        if connection._sock is socket and age == self._age:  # noqa: SLF001 - nothing else says which socket it is
+            try:
+                return self._talk(connection, payload, replies, timeout)
+            except RedisConnectionError:
+                self.drop()  # the server went away under an idle connection: the others are as dead
+        else:
+            self._give_back(connection)
+        return self._talk(self._new(), payload, replies, timeout)
+
+    def distrust(self) -> None:
+        """Have every connection closed before it is used again: who answers may have become another."""
+        self._age += 1
 
     def drop(self) -> None:
         """Give the idle connections back to their pool, closed."""
-        while self._free:
-            connection = self._free.pop()
-            connection.disconnect()
-            self.pool.release(connection)
+        while True:
+            try:
+                connection, _, _ = self._free.pop()
+            except IndexError:
+                return
+            self._give_back(connection)
+
+    def _give_back(self, connection: Connection) -> None:
+        connection.disconnect()
+        self.pool.release(connection)
+
+    def _new(self) -> Connection:
+        connection = self.pool.get_connection()
+        try:
+            talk, answers = self._greeting(), None
+            while True:
+                try:
+                    wanted = talk.send(answers)  # type: ignore[arg-type]  # None begins it
+                except StopIteration:
+                    return connection
+                answers = _sent(connection, *wanted)
+        except BaseException:
+            self._give_back(connection)
+            raise
 
     def _talk(self, connection: Connection, payload: bytes, replies: int, timeout: float | None) -> list[Any]:
+        age = self._age
         try:
-            connection.send_packed_command([payload], check_health=False)
-            straight = timeout is None and _reads_plainly(connection)
-            answers = _straight(connection, replies) if straight else _read_each(connection, replies, timeout)
+            answers = _sent(connection, payload, replies, timeout)
         except BaseException:
-            connection.disconnect()
-            self.pool.release(connection)
+            self._give_back(connection)
             raise
-        self._free.append(connection)
+        self._free.append((connection, connection._sock, age))  # noqa: SLF001 - as above
         return answers
+
+
+def _sent(connection: Connection, payload: bytes, replies: int, timeout: float | None) -> list[Any]:
+    connection.send_packed_command([payload], check_health=False)
+    straight = timeout is None and _reads_plainly(connection)
+    return _straight(connection, replies) if straight else _read_each(connection, replies, timeout)
 
 
 def _reads_plainly(connection: Connection) -> bool:
@@ -126,25 +168,34 @@ def _read_each(connection: Connection, replies: int, timeout: float | None) -> l
 class AsyncWire:
     """Like `Wire`, with the connections of each event loop closed when the loop shuts down."""
 
-    def __init__(self, make: Callable[[], Connection]) -> None:
+    def __init__(self, make: Callable[[], Connection], greeting: Greeting = _nothing) -> None:
         self._make = make
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, deque[Connection]] = WeakKeyDictionary()
+        self._greeting = greeting
+        self._age = 0
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, deque[Idle]] = WeakKeyDictionary()
         self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = WeakKeyDictionary()
 
     async def exchange(self, payload: bytes, replies: int, *, timeout: float | None = None) -> list[Any]:  # noqa: ASYNC109 - a socket's, not a task's
         """Like `Wire.exchange`."""
         free = await self._idle()
         try:
-            connection = free.pop()
+            connection, age = free.pop()
         except IndexError:
-            return await self._talk(self._make(), free, payload, replies, timeout)
-        try:
-            return await self._talk(connection, free, payload, replies, timeout)
-        except RedisConnectionError:
-            await _close(free)
-        return await self._talk(self._make(), free, payload, replies, timeout)
+            return await self._talk(await self._new(), free, payload, replies, timeout)
+        if age == self._age and connection.is_connected:
+            try:
+                return await self._talk(connection, free, payload, replies, timeout)
+            except RedisConnectionError:
+                await _close(free)
+        else:
+            await connection.disconnect(nowait=True)
+        return await self._talk(await self._new(), free, payload, replies, timeout)
 
-    async def _idle(self) -> deque[Connection]:
+    def distrust(self) -> None:
+        """Like `Wire.distrust`, whatever the loop."""
+        self._age += 1
+
+    async def _idle(self) -> deque[Idle]:
         loop = asyncio.get_running_loop()
         try:
             return self._loops[loop]
@@ -155,28 +206,48 @@ class AsyncWire:
             await anext(keeper)
             return free
 
+    async def _new(self) -> Connection:
+        connection = self._make()
+        try:
+            await connection.connect()
+            talk, answers = self._greeting(), None
+            while True:
+                try:
+                    wanted = talk.send(answers)  # type: ignore[arg-type]  # None begins it
+                except StopIteration:
+                    return connection
+                answers = await _asent(connection, *wanted)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+
     async def _talk(
         self,
         connection: Connection,
-        free: deque[Connection],
+        free: deque[Idle],
         payload: bytes,
         replies: int,
         timeout: float | None,  # noqa: ASYNC109 - a socket's, not a task's
     ) -> list[Any]:
+        age = self._age
         try:
-            await connection.connect()
-            await connection.send_packed_command([payload], check_health=False)
-            answers = []
-            for _ in range(replies):
-                try:
-                    answers.append(await _read(connection, timeout))
-                except ResponseError as error:
-                    answers.append(error)
+            answers = await _asent(connection, payload, replies, timeout)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        free.append(connection)
+        free.append((connection, age))
         return answers
+
+
+async def _asent(connection: Connection, payload: bytes, replies: int, timeout: float | None) -> list[Any]:  # noqa: ASYNC109 - a socket's, not a task's
+    await connection.send_packed_command([payload], check_health=False)
+    answers = []
+    for _ in range(replies):
+        try:
+            answers.append(await _read(connection, timeout))
+        except ResponseError as error:
+            answers.append(error)
+    return answers
 
 
 async def _read(connection: Connection, timeout: float | None) -> Any:  # noqa: ASYNC109 - a socket's, not a task's
@@ -190,16 +261,17 @@ async def _read(connection: Connection, timeout: float | None) -> Any:  # noqa: 
         raise RedisTimeoutError(f"No reply within {timeout} s") from error
 
 
-async def _keeper(free: deque[Connection]) -> AsyncGenerator[None, None]:
+async def _keeper(free: deque[Idle]) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
         await _close(free)
 
 
-async def _close(free: deque[Connection]) -> None:
+async def _close(free: deque[Idle]) -> None:
     while free:
-        await free.pop().disconnect(nowait=True)
+        connection, _ = free.pop()
+        await connection.disconnect(nowait=True)
 
 
 _CODES: dict[type[ResponseError], str] = {

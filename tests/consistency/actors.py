@@ -171,12 +171,7 @@ def relays(world: World) -> None:
     """Deliver what stands in the outbox, for ever."""
     while True:
         world.hub.sleep(RELAY)
-        for row in list(world.database.outbox):
-            if row in world.database.outbox and invalidation.relayed(row.tags, (ALIAS,)):
-                world.database.outbox.remove(row)
-                world.auditor.report.happened["relayed"] += 1
-                if row.write.number:
-                    world.auditor.note("told", row.write.cells, row.write.number)
+        world.relay(*world.database.outbox)
 
 
 def staff(world: World, name: str) -> Worker:

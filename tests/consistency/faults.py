@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
-from tests.consistency import scripts_model
 from tests.consistency.actors import MILLISECOND, staff
 from tests.consistency.hub import SECOND
 from tests.consistency.world import World
 
 ROOT = b"{sim}:root"
+REFUSALS = (
+    OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+    ReadOnlyError("You can't write against a read only replica."),
+    ResponseError("MISCONF Redis is configured to save RDB snapshots, but it's unable to persist to disk."),
+    ResponseError("NOREPLICAS Not enough good replicas to write."),
+)
 
 Fault = Callable[[World], None]
 
@@ -34,7 +39,6 @@ def _wanted(world: World) -> Iterator[tuple[float, Fault]]:
     yield scenario.restarts, restart
     yield scenario.refusals, refuse
     yield scenario.restores, restore
-    yield scenario.unnamed, restore_unnamed
 
 
 def _again_and_again(world: World, mean: float, fault: Fault) -> Callable[[], None]:
@@ -89,23 +93,19 @@ def forget_scripts(world: World) -> None:
 def restart(world: World) -> None:
     """Start the server anew, empty."""
     world.server.flush()
+    world.server.start()
 
 
 def refuse(world: World) -> None:
-    """Let the server take no more writes for want of memory."""
-    world.server.refusal = OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")
+    """Let the server take no more writes: for want of memory, disk or replicas, or as somebody's replica."""
+    world.server.refusal = world.rng.choice(REFUSALS)
     world.hub.sleep(int(world.rng.random() * SECOND))
     world.server.refusal = None
 
 
 def restore(world: World) -> None:
-    """Restart the server from an older state; who attaches to a server it does not know begins an epoch."""
-    restore_unnamed(world)
-    scripts_model.begin_epoch(world.server, ROOT, world.rng.randbytes(8), world.server.clock())
-
-
-def restore_unnamed(world: World) -> None:
-    """Restart the server from an older state, and let nobody notice."""
+    """Restart the server from an older state."""
     snapshot = world.server.copy()
     world.hub.sleep(int(world.rng.random() * 2 * SECOND))
     world.server.restore(snapshot)
+    world.server.start()

@@ -78,6 +78,9 @@ BACKWARDS = replace(
     CLOCK, name="backwards", steps=2_000, jumps=(-3_000_000,), unanswered=0.3, kills=0, writing=600, reading=50
 )
 
+OUTAGES = replace(SCENARIOS["outages"], writing=60, outages=1_500, refusals=1_500, restarts=0, restores=1_500)
+REFUSALS = replace(OUTAGES, outages=0, refusals=300, restores=0)
+
 TRANSACTIONS = "cachekit.orm.transactions"
 SCRIPTS = "tests.consistency.scripts_model"
 
@@ -235,6 +238,34 @@ MUTANTS = (
         "self.header.read_point > arrival)",
         "self.header.read_point >= arrival)",
         STILL,
+    ),
+    Mutant(
+        "another server is taken for the same",
+        "cachekit.stores.ledger:Ledger.greet",
+        "if known != _run_id(told):",
+        "if False:",
+        OUTAGES,
+    ),
+    Mutant(
+        "a server that refuses writes is read",
+        "cachekit.stores.ledger:Ledger.__init__",
+        'self._probe = pack("PERSIST", self.root)',
+        'self._probe = pack("GET", self.root)',
+        REFUSALS,
+    ),
+    Mutant(
+        "who saw an outage reads on while an outbox holds what was missed",
+        "cachekit.invalidation:catch_up",
+        "drained(store.alias)",
+        "True",
+        OUTAGES,
+    ),
+    Mutant(
+        "a write is not tried while the circuit is open",
+        "cachekit.stores.redis:RedisStore.do",
+        "self._insisting if isinstance(step, TELLING) else self._guard",
+        "self._guard",
+        OUTAGES,
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -24,6 +25,8 @@ class Network:
         self.scenario = scenario
         self.down = False
         self.host = Process("server")
+        self._greeted: dict[Process | None, bytes] = {}
+        """The run of the server that a process is connected to."""
         self._listening: dict[bytes, list[Actor]] = {}
         server.rings = self._rung
 
@@ -41,17 +44,46 @@ class Network:
             return [self._block(payload, timeout)]
         if self.scenario.loss and rng.random() < self.scenario.loss:
             return self._trouble(payload)
-        answers = self._in_pieces(payload) if rng.random() < self.scenario.pieces else self.server.exchange(payload)
+        answers = self._carried_out(payload)
         if rng.random() < 0.2:  # the way back takes time too; most of the readers do nothing meanwhile
             hub.sleep(int(rng.random() * TRIP))
         return answers
 
-    def _in_pieces(self, payload: bytes) -> list[Any]:
-        """Others' commands come between those of a pipeline."""
+    def distrust(self) -> None:
+        """What `Wire.distrust` does."""
+        self._greeted.pop(self.hub.process, None)
+
+    def _carried_out(self, payload: bytes) -> list[Any]:
+        """Have the server carry it out; over a new connection first, where the server was started anew."""
+        process = self.hub.process
+        while (run := self.server.run_id) != self._greeted.get(process):
+            self._greet(process, run)
+        if self.rng.random() >= self.scenario.pieces:
+            return self.server.exchange(payload)
+        return self._in_pieces(payload, run)
+
+    def _greet(self, process: Process | None, run: bytes) -> None:
+        store = getattr(process, "store", None)
+        if store is not None:
+            talk, answers = store.ledger.greet(), None
+            with suppress(StopIteration):
+                while self.server.run_id == run:
+                    wanted = talk.send(answers)
+                    self.hub.sleep(int(self.rng.random() * TRIP))
+                    if self.server.run_id != run:
+                        return
+                    answers = self.server.exchange(wanted.payload)
+        if self.server.run_id == run:
+            self._greeted[process] = run
+
+    def _in_pieces(self, payload: bytes, run: bytes) -> list[Any]:
+        """Others' commands come between those of a pipeline; the wire sends all of it again over a new connection."""
         answers = []
         for command in self.server.parse(payload):
             answers.append(self.server.execute(command))
             self.hub.sleep(int(self.rng.random() * 3 * TRIP))
+            if self.server.run_id != run:
+                return self._carried_out(payload)
         return answers
 
     def _trouble(self, payload: bytes) -> list[Any]:
@@ -59,12 +91,12 @@ class Network:
         kind = rng.randrange(5)
         if kind == 0:  # slow
             hub.sleep(int(rng.random() * TIMEOUT))
-            return self.server.exchange(payload)
+            return self._carried_out(payload)
         if kind == 1:  # twice: the wire sends again when a connection that was idle turns out dead
             hub.spawn(self.host, lambda: self.server.exchange(payload), int(rng.random() * 3 * SECOND))
-            return self.server.exchange(payload)
+            return self._carried_out(payload)
         if kind == 2:  # the answer is lost
-            self.server.exchange(payload)
+            self._carried_out(payload)
         elif kind == 3:  # carried out when nobody waits any more
             hub.spawn(self.host, lambda: self.server.exchange(payload), int(rng.random() * 3 * SECOND))
         hub.sleep(TIMEOUT)

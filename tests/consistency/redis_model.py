@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from hashlib import sha1
 from typing import Any
 
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
 from cachekit.stores import ledger
 from tests.consistency import scripts_model
 
-SCRIPTS = ("begin", "intend", "invalidate", "mend", "release", "renew", "withdraw")
+SCRIPTS = ("attach", "begin", "intend", "invalidate", "mend", "release", "renew", "withdraw")
 LONGEST_KEPT = 2048
 
 
@@ -23,8 +23,10 @@ class RedisModel:
         self.keys: dict[bytes, Any] = {}
         """Strings as bytes, hashes as dicts, streams as lists."""
         self.deadlines: dict[bytes, int] = {}
+        self.run_id = b"run0"
+        """The server's name, another one each time it is started."""
         self.refusal: ResponseError | None = None
-        """What every command that would take memory is answered with."""
+        """What writes are answered with; out of memory, those that would take some."""
         self.rings: Callable[[bytes], None] = lambda bell: None
         self._expires = expires
         self._sources = {ledger.script(name).sha: name for name in SCRIPTS}
@@ -34,6 +36,10 @@ class RedisModel:
             b"GET": self._get,
             b"DEL": self._del,
             b"SET": self._set,
+            b"PERSIST": self._persist,
+            b"INFO": lambda *_: b"run_id:%b\r\n" % self.run_id,
+            b"ROLE": lambda *_: [b"master"],
+            b"HGET": lambda _, key, field: (self.find(key) or {}).get(field),
             b"EVAL": self._evaluate,
             b"EVALSHA": self._evaluate,
         }
@@ -57,7 +63,7 @@ class RedisModel:
                 command.append(payload[at : at + length])
                 at += length + 2
             commands.append(command)
-        if commands[-1][0] in (b"GET", b"HMGET") and len(payload) < LONGEST_KEPT:
+        if commands[-1][0] in (b"PERSIST", b"HMGET") and len(payload) < LONGEST_KEPT:
             self._parsed[payload] = commands
         return commands
 
@@ -72,7 +78,9 @@ class RedisModel:
     def _get(self, _: bytes, key: bytes) -> Any:
         return self.find(key)
 
-    def _del(self, _: bytes, key: bytes) -> int:
+    def _del(self, _: bytes, key: bytes) -> Any:
+        if self.refusal is not None and not self._is_full:
+            return self.refusal
         return int(self.delete(key))
 
     def _set(self, _: bytes, key: bytes, value: bytes, px: bytes = b"", milliseconds: bytes = b"0") -> Any:
@@ -81,15 +89,23 @@ class RedisModel:
         self.set(key, value, int(milliseconds))
         return b"OK"
 
+    def _persist(self, _: bytes, key: bytes) -> Any:
+        """The strict read's probe: the roots have no lifetime that it could end."""
+        return 0 if self.refusal is None or self._is_full else self.refusal
+
     def _evaluate(self, how: bytes, script: bytes, count: bytes, *rest: bytes) -> Any:
         keys, argv = rest[: int(count)], rest[int(count) :]
         sha = script.decode() if how == b"EVALSHA" else sha1(script, usedforsecurity=False).hexdigest()
         if how == b"EVALSHA" and sha not in self._loaded:
             return NoScriptError("No matching script.")
         self._loaded.add(sha)
-        if self.refusal is not None and self._sources[sha] not in ("release", "renew"):
+        if self.refusal is not None and not (self._is_full and self._sources[sha] in ("release", "renew")):
             return self.refusal
         return getattr(scripts_model, self._sources[sha])(self, keys, argv)
+
+    @property
+    def _is_full(self) -> bool:
+        return isinstance(self.refusal, OutOfMemoryError)
 
     # What scripts call
 
@@ -136,6 +152,10 @@ class RedisModel:
         self.keys.clear()
         self.deadlines.clear()
         self.forget_scripts()
+
+    def start(self) -> None:
+        """Be another server from now on: who was connected must connect again."""
+        self.run_id = b"run%d" % (int(self.run_id[3:]) + 1)
 
     def forget_scripts(self) -> None:
         """Do SCRIPT FLUSH."""

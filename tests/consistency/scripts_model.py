@@ -12,6 +12,8 @@ LEASE = 10_000_000
 class Server(Protocol):
     """What scripts call: `redis_model.RedisModel`."""
 
+    run_id: bytes
+
     def clock(self) -> int: ...
     def find(self, key: bytes) -> Any: ...
     def set(self, key: bytes, value: bytes, milliseconds: int = 0) -> None: ...
@@ -37,7 +39,7 @@ def begin_epoch(server: Server, root: bytes, epoch: bytes, now: int) -> None:
     fresh = server.hash_of(root)
     if b">" in kept and int(kept[b">"]) > int(kept.get(b"last", 0)):
         fresh[b"*"] = fresh[b">"] = text(now + LEASE)
-    fresh.update({b"epoch": epoch, b"last": text(now), b"seq": kept.get(b"seq", b"0")})
+    fresh.update({b"epoch": epoch, b"last": text(now), b"seq": kept.get(b"seq", b"0"), b"server": server.run_id})
     fresh[b"gen"] = kept.get(b"gen", text(now))
 
 
@@ -97,6 +99,15 @@ def pairs(argv: Sequence[bytes], start: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 # The scripts
+
+
+def attach(server: Server, keys: Sequence[bytes], argv: Sequence[bytes]) -> int:
+    written = (server.find(keys[0]) or {}).get(b"server")
+    if written != server.run_id:
+        begin_epoch(server, keys[0], argv[0], server.clock())
+        if written is not None:
+            publish(server, keys[0])
+    return 1
 
 
 def begin(server: Server, keys: Sequence[bytes], argv: Sequence[bytes]) -> list[bytes]:

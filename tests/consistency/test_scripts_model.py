@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha1
@@ -45,6 +46,7 @@ MUTATIONS = (
     ("invalidate", "local point = math.max(last + 1, now)", "local point = now"),
     ("intend", "math.max(point, held(place, field))", "point"),
     ("withdraw", "greatest = math.max(greatest, tonumber(other))", ""),
+    ("attach", "written ~= run_id()", "not written"),
     ("mend", "redis.call('HSETNX', root .. ':' .. ARGV[i], 'f', stamp)", ""),
     ("ledger", "redis.call('HSET', root, '*', moved, '>', moved)", ""),
     ("ledger", "last > now + SKEW", "false"),
@@ -62,6 +64,7 @@ class Pair:
         self.client.script_flush()
         self.wire = Wire(self.client.connection_pool)
         self.model = RedisModel(lambda: self.time, expires=False)
+        self.model.run_id = re.findall(r"run_id:(\w+)", server.say("INFO server"))[0].encode()
         self.ledgers = (Ledger("pair"), Ledger("pair"))
         self.dice = (Random(seed), Random(seed))
         self.turn = 0
@@ -74,6 +77,10 @@ class Pair:
         """Let time pass, or jump, and do something."""
         self.time += self.rng.choice(JUMPS)
         self.client.set(CLOCK, self.time)
+        if self.rng.random() < 0.02:  # the server is another than the one before
+            self.client.hset("{pair}:root", "server", "another")
+            self.model.hash_of(b"{pair}:root")[b"server"] = b"another"
+            self.carry_out(*(one.greet() for one in self.ledgers))
         if self.rng.random() < 0.1:
             keys = sorted(self.model.keys)
             lost = self.rng.choice([key for key in keys if b":root:" in key] or keys or [b"nothing"])
@@ -154,6 +161,10 @@ class Pair:
 
 
 def _plain(reply: Any) -> Any:
+    if isinstance(reply, list) and reply[:1] == [b"master"]:
+        return reply[:1]
+    if isinstance(reply, bytes) and b"run_id:" in reply:
+        return re.findall(rb"run_id:(\w+)", reply)
     return type(reply) if isinstance(reply, Exception) else reply
 
 

@@ -16,7 +16,7 @@ from cachekit.core.steps import Invalidate
 from cachekit.orm import transactions
 from cachekit.stores import ledger, redis
 from tests.consistency.auditor import Auditor
-from tests.consistency.database import Connection, Database, outbox_of
+from tests.consistency.database import STATEMENT, Boxed, Connection, Database, outbox_of
 from tests.consistency.hub import SECOND, Actor, Hub, Landing, Process
 from tests.consistency.network import Network
 from tests.consistency.redis_model import RedisModel
@@ -37,6 +37,7 @@ class Worker(Process):
         self.connections: list[Connection] = []
         self.store = redis.RedisStore(ALIAS, "sim", None)  # type: ignore[arg-type]
         self.store.wire = world.network  # type: ignore[assignment]
+        self.store.awire = SimpleNamespace(distrust=lambda: None)  # type: ignore[assignment]
         self.store.breaker._clock = world.hub.monotonic
 
 
@@ -83,6 +84,18 @@ class World:
         process = self.hub.process
         return process if isinstance(process, Worker) else self._idle
 
+    def relay(self, *rows: Boxed) -> bool:
+        """Deliver rows of the outbox; tell whether none of them is left."""
+        self.hub.sleep(STATEMENT)
+        outbox = self.database.outbox
+        for row in rows:
+            if row in outbox and invalidation.relayed(row.tags, (ALIAS,)) and row in outbox:
+                outbox.remove(row)
+                self.auditor.report.happened["relayed"] += 1
+                if row.write.number:
+                    self.auditor.note("told", row.write.cells, row.write.number)
+        return not any(row in outbox for row in rows)
+
     def _enter(self, before: Process | None, after: Process) -> None:
         """Put a process's globals in the place of another's."""
         if isinstance(before, Worker):
@@ -124,6 +137,7 @@ class World:
             yield module, "time", clock
         for module in (engine, invalidation):
             yield module, "store_for", lambda alias: self.here.store
+        yield invalidation, "drained", lambda alias: self.relay(*self.database.outbox)
         yield invalidation, "aliases", lambda: [ALIAS]
         yield invalidation, "threading", SimpleNamespace(Thread=self._thread)
         for name in ("_undelivered", "_courier"):

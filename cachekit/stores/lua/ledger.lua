@@ -1,5 +1,6 @@
 -- The ledger's clock, shared by every script: joined in front of them when they are loaded.
--- KEYS[1] is the root: epoch, last, seq, gen, the points of whole things, and `^place` for each bucket ever written.
+-- KEYS[1] is the root: epoch, last, seq, gen, the run id of the server that the epoch was written on, the points of whole
+-- things, and `^place` for each bucket ever written.
 -- Numbers leave Lua through %.0f: tostring and .. keep 14 digits of 16.
 
 local root = KEYS[1]
@@ -13,6 +14,12 @@ end
 local function time()
   local t = redis.call('TIME')
   return t[1] * 1000000 + t[2]
+end
+
+-- The name that a server has until it ends; '?' where it tells none.
+local function run_id()
+  local told = redis.pcall('INFO', 'server')
+  return type(told) == 'string' and string.match(told, 'run_id:(%w+)') or '?'
 end
 
 -- A new epoch: every entry of the old one is stale, so all points may go.
@@ -29,7 +36,8 @@ local function begin_epoch(epoch, now)
     local moved = text(now + LEASE) -- commits may be under way: their intents move with the clock, and so again
     redis.call('HSET', root, '*', moved, '>', moved)
   end
-  redis.call('HSET', root, 'epoch', epoch, 'last', text(now), 'seq', kept[1] or '0', 'gen', kept[2] or text(now))
+  redis.call('HSET', root, 'epoch', epoch, 'last', text(now), 'seq', kept[1] or '0', 'gen', kept[2] or text(now),
+    'server', run_id())
 end
 
 -- Return epoch, last and the server's time; begin an epoch where there is none or where time would stand still.

@@ -1,0 +1,48 @@
+"""Make sure, before a cache that was away is read again, that no database's outbox holds what it has missed."""
+
+from __future__ import annotations
+
+import logging
+
+from django.db import DatabaseError, connections
+
+from cachekit import outbox
+from cachekit.core.capture import capturing
+from cachekit.models import Outbox
+from cachekit.orm.transactions import commits_by_itself, sees_the_latest
+
+logger = logging.getLogger("cachekit.outbox")
+
+
+def drained(alias: str) -> bool:
+    """Relay what the outboxes hold for a cache; tell whether nothing is left. A database away is passed over."""
+    return all(_is_drained(using, alias) for using in connections)
+
+
+def _is_drained(using: str, alias: str) -> bool:
+    connection = connections[using]
+    try:
+        if not commits_by_itself(connection) and not sees_the_latest(connection):
+            return False  # what was written since its snapshot cannot be seen
+        with capturing(None):
+            newest = _newest(using, alias) if outbox.has_table(connection) else None
+            if newest is None:
+                return True
+            if not commits_by_itself(connection):
+                return False  # to relay is not for a transaction of somebody else's
+            outbox.relay(using)
+            return _newest(using, alias, newest) is None  # what came meanwhile its writer tells: the server answers
+    except DatabaseError as error:
+        logger.warning("The outbox of database '%s' cannot be read: %s", using, error)
+    except (AssertionError, RuntimeError) as error:  # what test runners raise where a test may not use a database
+        logger.debug("The outbox of database '%s' must not be read: %s", using, error)
+    return True
+
+
+def _newest(using: str, alias: str, until: int | None = None) -> int | None:
+    """Return the last row, up to one, that this cache has not got."""
+    rows = Outbox.objects.using(using).order_by("-pk")
+    for number, aliases in (rows if until is None else rows.filter(pk__lte=until)).values_list("pk", "aliases"):
+        if not aliases or alias in aliases.split():
+            return int(number)
+    return None

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 from cachekit import hooks, stats
+from cachekit.consistency import RIGS
 from cachekit.core.tally import Asked
 from cachekit.exceptions import MissingExtra
 
@@ -37,11 +38,23 @@ def install() -> bool:
     return True
 
 
+@cache
+def checks(rig: str) -> Counter:
+    """Return `cachekit_audits_total` or `cachekit_shadows_total`, `{cache, door, result}`. Raises MissingExtra."""
+    try:
+        from prometheus_client import Counter  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtra.of("prometheus") from error
+    what = {"audit": "Hits computed once more", "shadow": "Values computed in shadow mode"}[rig]
+    return Counter(f"cachekit_{rig}s", f"{what}, by cache, door and result", ["cache", "door", "result"])
+
+
 def feed(new: Mapping[Asked, int]) -> None:
     """Add what was counted since last time."""
-    counter = requests()
     for (alias, door, _, result), times in new.items():
-        counter.labels(cache=alias, door=door, result=result).inc(times)
+        rig, _, outcome = result.partition("-")
+        counter = checks(rig) if rig in RIGS and outcome else requests()
+        counter.labels(cache=alias, door=door, result=outcome or result).inc(times)
 
 
 class RelayMetrics(NamedTuple):

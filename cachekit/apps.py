@@ -27,11 +27,21 @@ class CachekitConfig(AppConfig):
         computing.plug(orm.dirty_tags)
         invalidation.plug(orm.drained)
         hooks.subscribe(hooks.Lookup, stats.count)
+        _hear_of_audits()
         warming.discover()
         if sys.modules.get("celery"):  # as it is by now in every worker and beat; who does not use it pays nothing
             from cachekit import beat, tasks  # noqa: F401, PLC0415 - as above; the tasks register themselves
 
             beat.plug()
+
+
+def _hear_of_audits() -> None:
+    """Have audits and the shadow mode counted, and mismatches looked at again."""
+    from cachekit import auditing, consistency, hooks, suspects  # noqa: PLC0415 - the registry must be ready
+
+    hooks.subscribe(hooks.Audited, consistency.count_audit)
+    hooks.subscribe(hooks.Shadowed, consistency.count_shadow)
+    hooks.subscribe(auditing.Suspect, suspects.watch)
 
 
 def _refresh_triggers(*, using: str, **_: object) -> None:

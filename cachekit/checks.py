@@ -16,7 +16,14 @@ from django.core.exceptions import ImproperlyConfigured
 from cachekit import conf, registry, stores
 from cachekit.exceptions import ImproperStore, MissingExtra
 
-KINDS: dict[Any, tuple[type, ...]] = {str: (str,), bool: (bool,), int: (int,), float: (int, float)}
+KINDS: dict[Any, tuple[type, ...]] = {
+    str: (str,),
+    bool: (bool,),
+    int: (int,),
+    float: (int, float),
+    bool | tuple[str, ...]: (bool, list, tuple),
+}
+DOORS = ("function", "view", "fragment", "query")
 
 
 @register(Tags.caches)
@@ -31,14 +38,24 @@ def check_settings(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list
     for name, value in given.items():
         if name not in conf.NAMES:
             found.append(_unknown(name))
-        elif not isinstance(value, KINDS[hints[name]]) or (isinstance(value, bool) and hints[name] is not bool):
-            kind = hints[name].__name__
+        elif not isinstance(value, kinds := KINDS[hints[name]]) or (isinstance(value, bool) and bool not in kinds):
+            kind = " or ".join(one.__name__ for one in kinds)
             message = f"CACHEKIT[{name!r}] must be of type {kind}, not {type(value).__name__}: {value!r}"
             found.append(Error(message, hint=f"The default is {_default(name)!r}.", id="cachekit.E002"))
         elif isinstance(value, (int, float)) and value < 0:
             message = f"CACHEKIT[{name!r}] must be 0 or more, not {value!r}"
             found.append(Error(message, hint=f"The default is {_default(name)!r}.", id="cachekit.E002"))
+        elif isinstance(value, (list, tuple)) and name == "SHADOW":
+            found += [_stranger(one) for one in value if one not in (*DOORS, *settings.CACHES)]
     return found
+
+
+def _stranger(name: Any) -> CheckMessage:
+    known = (*DOORS, *settings.CACHES)
+    message = f"CACHEKIT['SHADOW'] names {name!r}, which is neither a door nor an alias of CACHES."
+    close = get_close_matches(str(name), known, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"It may name: {', '.join(known)}."
+    return Error(message, hint=hint, id="cachekit.E002")
 
 
 def _unknown(name: Any) -> CheckMessage:

@@ -38,6 +38,10 @@ class Conf:
     """Whether `cached_view` says HIT, MISS or BYPASS in the header X-Cachekit."""
     STATS_INTERVAL: float = 10
     """How often a process sends its counts to the store; 0 turns statistics off."""
+    AUDIT: int = 0
+    """One hit in so many is computed once more and compared; 0 none."""
+    SHADOW: bool | tuple[str, ...] = False
+    """Whether doors only pretend to cache: they compute, serve that, and compare; or the aliases and doors that do."""
 
 
 NAMES = frozenset(field.name for field in dataclasses.fields(Conf))
@@ -54,7 +58,11 @@ def given() -> Mapping[str, Any]:
 @lru_cache(maxsize=1)
 def conf() -> Conf:
     """Return the settings in force; names it does not know are left to the system check `cachekit.E001`."""
-    return Conf(**{name: value for name, value in given().items() if name in NAMES})
+    return Conf(**{name: _frozen(value) for name, value in given().items() if name in NAMES})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, (list, set, frozenset)) else value
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -7,11 +7,10 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
-from cachekit import computing, hooks
-from cachekit.conf import conf
+from cachekit import auditing, computing, hooks, shadowing
+from cachekit.conf import Conf, conf
 from cachekit.core.capture import current
 from cachekit.core.codecs import Undecodable
 from cachekit.core.entry import Found, Verdict, judge
@@ -21,6 +20,7 @@ from cachekit.core.policy import Spec
 from cachekit.core.tags import touches
 from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import acatch_up, ainvalidate, catch_up, invalidate, pending
+from cachekit.modes import BYPASSING, entered, mode
 from cachekit.stores import Store, store_for
 
 __all__ = ["aget_or_set", "ainvalidate", "aresolve", "get_or_set", "invalidate", "refreshing", "resolve", "uncached"]
@@ -29,27 +29,19 @@ flights = Flights()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=flights.forget)
 
-_mode: ContextVar[str] = ContextVar("cachekit_mode", default="")
-
 
 @contextmanager
 def uncached() -> Iterator[None]:
     """Make every door inside compute: nothing is read from a cache, nothing stored."""
-    yield from _in_mode("bypass")
+    with entered("bypass"):
+        yield
 
 
 @contextmanager
 def refreshing() -> Iterator[None]:
     """Make every door inside compute and store, whatever is there: what a warmer does."""
-    yield from _in_mode("refresh")
-
-
-def _in_mode(mode: str) -> Iterator[None]:
-    token = _mode.set(mode)
-    try:
+    with entered("refresh"):
         yield
-    finally:
-        _mode.reset(token)
 
 
 def get_or_set(spec: Spec, produce: Callable[[], Any]) -> Any:
@@ -64,11 +56,17 @@ async def aget_or_set(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Any:
 
 def resolve(spec: Spec, produce: Callable[[], Any]) -> Answer:
     """Like `get_or_set`, with what there is to know about the value: was it a hit, was it born stale."""
-    if _bypasses(spec):
+    given = conf()
+    if _bypasses(spec, given):
         return Answer(Verdict.MISSING, None, value=produce(), computed=True)
     store = store_for(spec.alias)
-    seen = _judged(spec, store, _load(store, spec))
+    found = _load(store, spec)
+    if given.SHADOW and shadowing.covers(spec, given.SHADOW):
+        return shadowing.resolve(store, spec, found, produce)
+    seen = _judged(spec, store, found)
     if isinstance(seen, Answer):
+        if given.AUDIT:
+            auditing.after_hit(store, spec, seen, produce)
         return seen
     if seen is None:
         return Answer(Verdict.MISSING, None, value=produce(), computed=True)
@@ -80,11 +78,17 @@ def resolve(spec: Spec, produce: Callable[[], Any]) -> Answer:
 
 async def aresolve(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Answer:
     """Like `resolve`."""
-    if _bypasses(spec):
+    given = conf()
+    if _bypasses(spec, given):
         return Answer(Verdict.MISSING, None, value=await produce(), computed=True)
     store = store_for(spec.alias)
-    seen = _judged(spec, store, await _aload(store, spec))
+    found = await _aload(store, spec)
+    if given.SHADOW and shadowing.covers(spec, given.SHADOW):
+        return await shadowing.aresolve(store, spec, found, produce)
+    seen = _judged(spec, store, found)
     if isinstance(seen, Answer):
+        if given.AUDIT:
+            await auditing.aafter_hit(store, spec, seen, produce)
         return seen
     if seen is None:
         return Answer(Verdict.MISSING, None, value=await produce(), computed=True)
@@ -94,11 +98,14 @@ async def aresolve(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Answer:
     return _decoded(spec, answer) or Answer(Verdict.MISSING, None, value=await produce(), computed=True)
 
 
-def _bypasses(spec: Spec) -> bool:
+def _bypasses(spec: Spec, given: Conf) -> bool:
     """Tell whether this read must not touch the cache."""
-    if _mode.get() != "bypass" and conf().ENABLED and spec.policy.timeout != 0:
+    if mode.get() not in BYPASSING and given.ENABLED and spec.policy.timeout != 0:
         return False
-    _count(spec, "bypass")
+    if mode.get() != "apart":
+        _count(spec, "bypass")
+    elif (outer := current.get()) is not None:
+        outer.depend(*spec.tags, *spec.policy.tags)
     return True
 
 
@@ -126,7 +133,7 @@ def _judged(spec: Spec, store: Store, found: Found | None) -> Answer | Visit | N
     if found is not None and found.header is not None:
         header = found.header
         verdict = judge(found, now, (1 - random.random()) ** spec.policy.beta)  # noqa: S311 - no secret
-        if _mode.get() == "refresh" and verdict is not Verdict.STALE:
+        if mode.get() == "refresh" and verdict is not Verdict.STALE:
             verdict, found = Verdict.MISSING, found._replace(header=None)
         elif verdict is Verdict.FRESH and not (dirty and touches(header.tags, dirty)):
             answer = _decoded(spec, Answer(verdict, header, max(header.read_point, found.last), found.payload))
@@ -138,7 +145,7 @@ def _judged(spec: Spec, store: Store, found: Found | None) -> Answer | Visit | N
         _count(spec, "bypass")
         return None
     _count(spec, "error" if found is None else "hit" if verdict is Verdict.EARLY else verdict.value)
-    return Visit(spec, found, verdict, computing.job.get() or Job(), time.monotonic(), now, _mode.get() == "refresh")
+    return Visit(spec, found, verdict, computing.job.get() or Job(), time.monotonic(), now, mode.get() == "refresh")
 
 
 def _decoded(spec: Spec, answer: Answer) -> Answer | None:

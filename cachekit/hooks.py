@@ -34,6 +34,28 @@ class Refused(NamedTuple):
     reason: str
 
 
+class Audited(NamedTuple):
+    """A hit was computed once more and compared; `result` is match, mismatch, raced, unsteady, skipped or mended.
+
+    `seconds` is 0 at once, and 1, 5 or 60 where a mismatch was looked at again.
+    """
+
+    alias: str
+    door: str
+    name: str
+    result: str
+    seconds: int
+
+
+class Shadowed(NamedTuple):
+    """In shadow mode a value was computed; `result` is match, mismatch, would-miss, raced, unsteady or skipped."""
+
+    alias: str
+    door: str
+    name: str
+    result: str
+
+
 class StoreDown(NamedTuple):
     """The circuit of a store opened: until further notice nothing is asked of it."""
 
@@ -45,6 +67,16 @@ class StoreUp(NamedTuple):
     """A store answers again."""
 
     alias: str
+
+
+class Relayed(NamedTuple):
+    """A relay has looked into every outbox: told whenever it delivered, and once a second."""
+
+    rows: int
+    """Delivered since the last time."""
+    waiting: int
+    oldest: float
+    """Seconds that the oldest of those that wait has stood there."""
 
 
 Event = TypeVar("Event")

@@ -59,3 +59,21 @@ class Outbox(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk}: {self.tags[:80]}"
+
+
+class RelayState(models.Model):
+    """How far this database's outbox was relayed, in one row: a relay locks it while it tells a page."""
+
+    identity = models.CharField(_("identity"), max_length=32, editable=False)
+    """Drawn when the row is made: which database this is, wherever it is restored."""
+    rounds = models.BigIntegerField(_("rounds"), default=0, editable=False)
+    caches = models.JSONField(_("caches"), default=dict, editable=False)
+    """The round that each cache was told of last, by alias."""
+
+    class Meta:
+        verbose_name = _("state of the relay")
+        verbose_name_plural = _("states of the relay")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.identity}: {self.rounds} rounds"

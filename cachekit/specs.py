@@ -25,6 +25,7 @@ class Options(TypedDict, total=False):
     grace: float
     wait: float
     tags: tuple[str, ...]
+    audit: bool
     alias: str
 
 

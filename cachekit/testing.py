@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cachekit import engine, invalidation, stats, stores
+from cachekit import engine, invalidation, stats, stores, suspects
 from cachekit.stores.memory import MemoryStore
 
 
@@ -16,3 +16,4 @@ def reset() -> None:
     invalidation.forget()
     engine.flights.forget()
     stats.forget()
+    suspects.forget()

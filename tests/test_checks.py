@@ -40,7 +40,7 @@ def test_e001_a_name_like_no_other_lists_them_all(settings: Any) -> None:
     (found,) = checks.check_settings(app_configs=None)
 
     assert found.hint is not None
-    assert "ALIAS, BREAKER_FAILURES" in found.hint
+    assert "ALIAS, AUDIT, BREAKER_FAILURES" in found.hint
 
 
 @pytest.mark.parametrize(

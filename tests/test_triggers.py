@@ -325,20 +325,6 @@ def test_ids_that_commit_out_of_order_are_all_relayed(outside: Any) -> None:
     assert titles() == ["slow"]
 
 
-def test_several_relays_share_the_rows(outside: Any) -> None:
-    make_author()
-    outbox.relay("default")
-    for n in range(3):
-        outside.execute("UPDATE zoo_author SET name = %s", [str(n)])
-
-    with outside.transaction():
-        outside.execute("SELECT * FROM cachekit_outbox ORDER BY id LIMIT 2 FOR UPDATE")
-        here = outbox.relay("default")
-
-    assert here == 1
-    assert outbox.relay("default") == 2
-
-
 def test_a_renamed_column_never_stops_a_writer(outside: Any) -> None:
     make_book(status="draft")
     outside.execute("ALTER TABLE zoo_book RENAME COLUMN status TO state")

@@ -102,6 +102,11 @@ def renew(visit: Visit, flights: Flights) -> Plan:
         if _suits(visit, outcome):
             return _landed(visit, outcome)
         chances -= 1 if outcome.header or outcome.error else 0  # a leader that gave up leaves its place to another
+    return (yield from alone(visit))
+
+
+def alone(visit: Visit) -> Plan:
+    """Compute and store, without waiting for anybody and without anybody waiting."""
     begun = yield from _begin(visit, 0)
     return (yield from _compute(visit, begun, lambda _: None))
 

@@ -30,6 +30,8 @@ class Policy:
     """How eagerly an entry is renewed before it expires (XFetch); 0 never."""
     tags: tuple[str, ...] = ()
     """What every entry depends on beside what it reads through the ORM."""
+    audit: bool = True
+    """Whether values may be computed once more and compared; not those that differ each time by themselves."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""

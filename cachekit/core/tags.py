@@ -196,6 +196,11 @@ def readable(blob: bytes) -> list[str]:
     return [names[kind].format(family, len(digests)) for kind, family, digests in _decoded(blob)]
 
 
+def families(blob: bytes) -> set[str]:
+    """Return the families (tables, doors, free strings) of encoded dependencies."""
+    return {family for _, family, _ in _decoded(blob)}
+
+
 def touches(blob: bytes, targets: Iterable[str]) -> bool:
     """Tell whether invalidating `targets` makes an entry with these dependencies stale."""
     where = layout(blob)

@@ -9,7 +9,9 @@ from django.db import DatabaseError, connections
 
 from cachekit import outbox, warming, writebehind
 from cachekit.exceptions import StoreUnavailable
+from cachekit.management.relays import DEAD, relays
 from cachekit.stores import Store, aliases, store_for
+from cachekit.stores.beats import Beat
 from cachekit.stores.turns import server_of
 
 EVICTS = "allkeys"
@@ -63,6 +65,7 @@ class Status(NamedTuple):
     warmers: list[WarmerStatus]
     counters: list[CounterStatus]
     outboxes: list[OutboxStatus]
+    relays: list[Beat]
     trouble: list[str]
 
 
@@ -82,7 +85,7 @@ def status() -> Status:
         for one in outboxes
         if one.oldest_seconds > OVERDUE
     ]
-    return Status(caches, warmers, counters, outboxes, trouble)
+    return Status(caches, warmers, counters, outboxes, _relays(), trouble)
 
 
 def plain(found: Status) -> dict[str, Any]:
@@ -144,6 +147,13 @@ def _counters() -> list[CounterStatus]:
         except StoreUnavailable:
             known.append(CounterStatus(counter.name, None))
     return known + [CounterStatus(name, waiting, "nobody") for name, waiting in writebehind.strays().items()]
+
+
+def _relays() -> list[Beat]:
+    try:
+        return [one for one in relays() if one.ago <= DEAD]
+    except StoreUnavailable:
+        return []
 
 
 def _outboxes() -> list[OutboxStatus]:

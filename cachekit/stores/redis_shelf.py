@@ -46,7 +46,8 @@ class RedisShelf:
 
 
 def _event(fields: Mapping[str, str]) -> Event:
-    return Event(int(fields["point"]), tuple(fields["tags"].split()), fields.get("why", ""), fields.get("by", ""))
+    told, seq, kind = tuple(fields["tags"].split()), int(fields.get("seq", 0)), fields.get("kind", "settled")
+    return Event(int(fields["point"]), told, fields.get("why", ""), fields.get("by", ""), seq, kind)
 
 
 def _text(value: bytes | str) -> str:

@@ -24,12 +24,21 @@ class Bucket(NamedTuple):
 
 
 class Event(NamedTuple):
-    """One invalidation, as the ledger's stream tells it; `point` in microseconds."""
+    """One invalidation, as the ledger's stream tells it; `point` in microseconds, an intent's in the future."""
 
     point: int
     tags: tuple[str, ...]
     why: str
     by: str
+    seq: int = 0
+    """Its number among the ledger's events; memory gives none."""
+    kind: str = "settled"
+    """`intent` where a commit was only announced."""
+
+    @property
+    def is_intent(self) -> bool:
+        """Tell whether a commit was announced; what came of it is an event of its own."""
+        return self.kind == "intent"
 
 
 class Shelf(Protocol):

@@ -20,7 +20,7 @@ register = template.Library()
 
 PERSONAL = frozenset({"user", "perms", "request", "messages"})
 """Variables that differ from visitor to visitor."""
-OPTIONS = frozenset({"tags", "alias", "grace", "jitter", "wait", "negative_timeout"})
+OPTIONS = frozenset({"tags", "alias", "grace", "jitter", "wait", "negative_timeout", "audit"})
 
 
 class Layer(dict[str, Any]):

@@ -23,10 +23,10 @@ SCRIPTS = {script.name for script in entry_points(group="console_scripts")}
 
 
 def test_the_services_are_those_of_the_readme() -> None:
-    wanted = {"setup", "web", "worker", "beat", "postgres", "valkey", "prometheus", "grafana"}
+    wanted = {"setup", "web", "worker", "beat", "relay", "postgres", "valkey", "prometheus", "grafana"}
 
     assert set(SERVICES) == wanted
-    assert set(OURS) == {"setup", "web", "worker", "beat"}
+    assert set(OURS) == {"setup", "web", "worker", "beat", "relay"}
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
@@ -100,12 +100,18 @@ def test_the_settings_read_the_variables_that_are_given() -> None:
             assert f'"{variable}"' in read, variable
 
 
-def test_prometheus_asks_the_shop_for_its_metrics() -> None:
-    (job,) = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
-    (target,) = job["static_configs"][0]["targets"]
+def test_prometheus_asks_the_shop_and_its_relay_for_their_metrics() -> None:
+    shop, relay = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
+    (site,), (beside,) = (job["static_configs"][0]["targets"] for job in (shop, relay))
 
-    assert target.partition(":")[0] in OURS
-    assert job["metrics_path"] == "/metrics"
+    assert site.partition(":")[0] in OURS
+    assert shop["metrics_path"] == "/metrics"
+    assert beside == "relay:9101"
+    assert OURS["relay"]["command"].endswith("--metrics-port 9101")
+
+
+def test_the_relay_is_probed_by_its_own_command() -> None:
+    assert OURS["relay"]["healthcheck"]["test"] == ["CMD", *"python manage.py cachekit relay --check".split()]
 
 
 def test_the_dashboard_shows_metrics_that_are_exported_from_a_source_that_is_provisioned() -> None:

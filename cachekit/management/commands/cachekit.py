@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +12,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, DatabaseError
 
-from cachekit import engine, outbox, triggers, warming, writebehind
+from cachekit import engine, metrics, outbox, triggers, warming, writebehind
 from cachekit.exceptions import InvalidTag, StoreUnavailable
+from cachekit.management.relays import relay_of
 from cachekit.management.status import Status, plain, status
 from cachekit.triggers import TriggerStatus
-
-RELAY_PAUSE = 0.05
-"""Seconds between two looks into empty outboxes."""
 
 WRONG_USE = 2
 """The exit code for what the caller got wrong; 1 is for what went wrong here, as argparse and Django have it."""
@@ -40,7 +39,12 @@ class Command(BaseCommand):
         relay = tasks.add_parser(
             "relay", help="deliver invalidations that a cache server could not be told; runs until stopped"
         )
-        relay.add_argument("--once", action="store_true", help="deliver what stands there now, then end")
+        way = relay.add_mutually_exclusive_group()
+        way.add_argument("--once", action="store_true", help="deliver what stands there now, then end")
+        way.add_argument(
+            "--check", action="store_true", help="tell whether a relay works on this host; exits with 0 or 1"
+        )
+        way.add_argument("--metrics-port", type=int, default=0, help="serve this relay's metrics to Prometheus")
         made = tasks.add_parser("triggers", help="have PostgreSQL tell what any client changes; `relay` delivers it")
         made.add_argument("action", choices=["install", "remove", "status"])
         made.add_argument("models", nargs="*", metavar="app.Model", help="which; all but sessions if not said")
@@ -88,18 +92,26 @@ class Command(BaseCommand):
             raise CommandError(f"Not everything could be flushed, the rest waits: {error}") from error
         self.stdout.write(f"{done.rows} rows counted up, {done.missing} without a row, {done.refused} refused")
 
-    def relay(self, *, once: bool, **_: Any) -> None:
+    def relay(self, *, once: bool, check: bool, metrics_port: int, **_: Any) -> None:
         """Deliver what stands in the outboxes, again and again until a signal comes; several may run at once."""
-        stop = threading.Event()
-        if not once:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: stop.set())
-            self.stdout.write("relaying; stop with SIGTERM or Ctrl-C")
-        while True:
-            done = outbox.relay_all()
-            if once or stop.wait(0 if done else RELAY_PAUSE):
-                break
-        self.stdout.write(f"{done} delivered" if once else "stopped")
+        if check:
+            works, sentence = relay_of(socket.gethostname())
+            if not works:
+                raise CommandError(sentence)
+            self.stdout.write(sentence)
+            return
+        if once:
+            self.stdout.write(f"{outbox.relay_all()} delivered")
+            return
+        if metrics_port:
+            metrics.serve(metrics_port)
+        stop, relay = threading.Event(), outbox.Relay()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        self.stdout.write("relaying; stop with SIGTERM or Ctrl-C")
+        self.stdout.flush()
+        relay.run(stop)
+        self.stdout.write(f"stopped; {relay.delivered} delivered")
 
     def triggers(self, *, action: str, models: list[str], database: str, **_: Any) -> None:
         """Install, remove or show triggers; `status` exits with 1 where some are not as they should be."""
@@ -156,4 +168,6 @@ def _text(found: Status) -> str:
     for box in found.outboxes:
         rows = "database away" if box.rows is None else f"{box.rows} waiting"
         lines.append(f"  {box.database}: {rows}" + (f", the oldest for {box.oldest_seconds:.1f} s" if box.rows else ""))
+    lines.append("Relays" if found.relays else "No relays")
+    lines += [f"  {one.name}: looked {one.ago:.1f} s ago, {one.delivered} delivered" for one in found.relays]
     return "\n".join(lines)

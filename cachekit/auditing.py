@@ -1,0 +1,79 @@
+"""Audit hits: compute one in so many once more, and tell what became of the comparison."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from cachekit import computing, hooks
+from cachekit.conf import conf
+from cachekit.core.capture import capturing
+from cachekit.core.entry import Header
+from cachekit.core.plans import Answer
+from cachekit.core.policy import Spec
+from cachekit.modes import entered
+from cachekit.stores import Store
+from cachekit.trials import Trial, compared, visit_of
+
+logger = logging.getLogger("cachekit.audit")
+
+APART = frozenset({"function", "query"})
+"""The doors whose computation needs no request, so that it may be run in a thread of its own."""
+
+
+class Suspect(NamedTuple):
+    """An entry that differs from what the database says though nothing it depends on was invalidated."""
+
+    rig: str
+    """audit or shadow."""
+    alias: str
+    door: str
+    name: str
+    key: str
+    header: Header
+    again: Callable[[], str] | None = None
+    """Compares once more, from any thread."""
+
+
+def after_hit(store: Store, spec: Spec, served: Answer, produce: Callable[[], Any]) -> None:
+    """Compute a hit once more if it is its turn. Never raises."""
+    if not _is_due(spec):
+        return
+
+    def compare() -> str:
+        trial, visit = Trial(spec, served), visit_of(store, spec)
+        with entered("apart"), capturing(None):
+            try:
+                computing.run(store, compared(visit, trial), visit, trial.noting(produce))
+            except Exception as error:  # noqa: BLE001 - the visitor has their answer, whatever this is
+                logger.debug("%s '%s' could not be audited: %r", spec.door, spec.name, type(error))
+        return trial.result
+
+    _tell(spec, served, compare(), compare if spec.door in APART else None)
+
+
+async def aafter_hit(store: Store, spec: Spec, served: Answer, produce: Callable[[], Awaitable[Any]]) -> None:
+    """Like `after_hit`."""
+    if not _is_due(spec):
+        return
+    trial, visit = Trial(spec, served), visit_of(store, spec)
+    with entered("apart"), capturing(None):
+        try:
+            await computing.arun(store, compared(visit, trial), visit, trial.anoting(produce))
+        except Exception as error:  # noqa: BLE001 - as above
+            logger.debug("%s '%s' could not be audited: %r", spec.door, spec.name, type(error))
+    _tell(spec, served, trial.result, None)
+
+
+def _is_due(spec: Spec) -> bool:
+    """Throw a die: every nth would meet the same doors of a page each time."""
+    due = spec.policy.audit and random.random() * conf().AUDIT < 1  # noqa: S311 - no secret
+    return due and not computing.dirty_tags()
+
+
+def _tell(spec: Spec, served: Answer, result: str, again: Callable[[], str] | None) -> None:
+    hooks.tell(hooks.Audited(spec.alias, spec.door, spec.name, result, 0))
+    if result == "mismatch" and served.header is not None:
+        hooks.tell(Suspect("audit", spec.alias, spec.door, spec.name, spec.key, served.header, again))

@@ -1,0 +1,18 @@
+"""The outbox: invalidations kept in the database until a relay has told every cache."""
+
+from cachekit.outbox.delivering import name_of, relay
+from cachekit.outbox.relaying import Relay, relay_all
+from cachekit.outbox.waiting import Waiting, waiting
+from cachekit.outbox.writing import has_table, write, write_alone
+
+__all__ = [
+    "Relay",
+    "Waiting",
+    "has_table",
+    "name_of",
+    "relay",
+    "relay_all",
+    "waiting",
+    "write",
+    "write_alone",
+]

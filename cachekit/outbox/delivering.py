@@ -1,0 +1,118 @@
+"""Tell the caches what stands in a database's outbox, page by page, each page counted as a round."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from django.db import transaction
+
+from cachekit.exceptions import StoreUnavailable
+from cachekit.invalidation import relayed
+from cachekit.models import Outbox
+from cachekit.outbox import standing
+from cachekit.outbox.standing import Standing
+from cachekit.stores import aliases as known_aliases, store_for
+from cachekit.stores.marks import advance
+from cachekit.stores.settled import settled
+from cachekit.stores.turns import server_of
+
+PAGE = 500
+AT_ONCE = 1000
+"""So many tags at most are told in one round trip: a server does nothing else meanwhile."""
+
+
+class Delivery(NamedTuple):
+    """How many rows are done, and the caches that have not got all that stood there."""
+
+    rows: int
+    missed: frozenset[str] = frozenset()
+
+
+def name_of(using: str, number: int) -> str:
+    """Return the name by which a database's transaction is noted as settled."""
+    return f"{using}:{number}"
+
+
+def relay(using: str) -> int:
+    """Deliver what stands in a database's outbox; return how many rows are done. Several may run at once."""
+    found = standing.of(using)
+    if found is None:
+        return 0
+    standing.repaired(found)
+    return deliver(found).rows
+
+
+def deliver(found: Standing) -> Delivery:
+    """Deliver what stands in a database's outbox, to those caches that remember what they were told before.
+
+    Rows are told and deleted in one transaction, and pages one after the other, whoever tells them: a relay that dies
+    leaves its page to the next.
+    """
+    using, count, last, left = found.using, 0, 0, set[str]()
+    rows = Outbox.objects.using(using).order_by("pk")
+    while rows.filter(pk__gt=last).exclude(aliases__in=left).exists():
+        with transaction.atomic(using=using), standing.counted(found) as turn:
+            if turn is None:  # another relay is at it
+                return Delivery(count, frozenset(known_aliases()))
+            page = list(rows.filter(pk__gt=last).exclude(aliases__in=left)[:PAGE])
+            if not page:
+                break  # another relay has told them
+            count += _tell(turn, page, left)
+        last = page[-1].pk
+    return Delivery(count, frozenset(alias for kept in left for alias in kept.split("\n")))
+
+
+def tick(found: Standing) -> None:
+    """Count a round in which nothing was told, so that an older state of database or server is noticed by its count."""
+    with transaction.atomic(using=found.using), standing.counted(found) as turn:
+        if turn is not None:
+            for alias in known_aliases():
+                _counted_for(turn, alias)
+
+
+def _tell(turn: Standing, page: list[Outbox], left: set[str]) -> int:
+    """Tell every cache what these rows hold; those that a cache has not got stay, for that cache alone."""
+    missing: dict[int, list[str]] = {row.pk: [] for row in page}
+    for alias in known_aliases():
+        wanted = [row for row in page if alias in (row.aliases.split() or [alias])]
+        untold = list(_untold(turn.using, alias, wanted))
+        if wanted and not untold and not _counted_for(turn, alias):
+            untold = wanted
+        for row in untold:
+            missing[row.pk].append(alias)
+    rows = Outbox.objects.using(turn.using)
+    done = [pk for pk, kept in missing.items() if not kept]
+    rows.filter(pk__in=done).delete()
+    for row in page:
+        kept = "\n".join(missing[row.pk])
+        if kept and kept != row.aliases:
+            rows.filter(pk=row.pk).update(aliases=kept)
+    left.update("\n".join(kept) for kept in missing.values() if kept)
+    return len(done)
+
+
+def _counted_for(turn: Standing, alias: str) -> bool:
+    """Note in a cache that it was told this round; False where it is away or lacks an earlier one."""
+    store = store_for(alias)
+    if server_of(store) is None:
+        return True
+    try:
+        noted = advance(store, turn.using, turn.database, turn.rounds, turn.caches.get(alias))
+    except StoreUnavailable:
+        return False
+    if noted:
+        turn.caches[alias] = turn.rounds
+    return noted
+
+
+def _untold(using: str, alias: str, rows: Collection[Outbox]) -> Iterable[Outbox]:
+    """Tell a cache what rows hold, but for what their writers told it themselves; return the rows that wait on."""
+    names = {row.pk: name_of(using, row.transaction) for row in rows if row.transaction is not None}
+    try:
+        known = settled(store_for(alias), set(names.values()))
+    except StoreUnavailable:
+        return rows
+    tags = list(dict.fromkeys(tag for row in rows if names.get(row.pk) not in known for tag in row.tags.split("\n")))
+    parts = [tags[at : at + AT_ONCE] for at in range(0, len(tags), AT_ONCE)]
+    return () if all(relayed(part, [alias]) for part in parts) else rows

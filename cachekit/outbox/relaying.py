@@ -1,0 +1,161 @@
+"""Look into the outbox of every database, again and again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from django.db import DatabaseError, connections
+
+from cachekit import hooks
+from cachekit.exceptions import StoreUnavailable
+from cachekit.outbox import standing
+from cachekit.outbox.delivering import Delivery, deliver, tick
+from cachekit.outbox.standing import Standing
+from cachekit.outbox.waiting import Waiting, waiting
+from cachekit.stores import aliases as known_aliases, store_for
+from cachekit.stores.beats import Beat, beat, stop_beating
+
+PAUSE = 0.05
+"""Seconds between two looks into empty outboxes."""
+LONGEST_PAUSE = 1.0
+"""Seconds between two looks where a cache is away, and two tries of a database that is."""
+BEAT_EVERY = 1.0
+"""Seconds between heartbeats; as often a relay looks whether databases and caches are still what they were."""
+COMMAND = "command"
+TASK = "task"
+TICK_EVERY = 10.0
+"""Seconds between rounds that are counted though there was nothing to tell."""
+
+logger = logging.getLogger("cachekit.relay")
+
+
+class Trouble:
+    """The databases that are away: said once when they go and once when they come, and tried less and less often."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since: dict[str, float] = {}
+        self._retry: dict[str, tuple[float, float]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._since)
+
+    def is_due(self, using: str) -> bool:
+        """Tell whether a database is to be tried."""
+        return self._clock() >= self._retry.get(using, (0.0, 0.0))[0]
+
+    def failed(self, using: str, error: Exception) -> None:
+        """Note that a database did not answer."""
+        if using not in self._since:
+            logger.warning("The outbox of database '%s' cannot be relayed: %s", using, str(error).strip())
+            self._since[using] = self._clock()
+        pause = min(LONGEST_PAUSE, 2 * self._retry.get(using, (0.0, PAUSE))[1])
+        self._retry[using] = self._clock() + pause, pause
+
+    def is_over(self, using: str) -> None:
+        """Note that a database answers."""
+        self._retry.pop(using, None)
+        if using in self._since:
+            logger.warning(
+                "The outbox of database '%s' is relayed again, after %.1f s",
+                using,
+                self._clock() - self._since.pop(using),
+            )
+
+
+class Relay:
+    """A relay, and what it need not ask at every look."""
+
+    def __init__(self, kind: str = COMMAND, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.delivered = 0
+        self._kind = kind
+        self._clock = clock
+        self._name = f"{socket.gethostname()}:{os.getpid()}" if kind == COMMAND else kind
+        self._standings: dict[str, Standing | None] = {}
+        self._missed: frozenset[str] = frozenset()
+        self._beaten = self._ticked = -TICK_EVERY
+        self._trouble = Trouble(clock)
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until told to stop, which it does between two pages."""
+        pause = PAUSE
+        while not stop.is_set():
+            done = self.look()
+            pause = PAUSE if done or not self._missed else min(LONGEST_PAUSE, 2 * pause)
+            if not done:
+                stop.wait(pause)
+        self._everywhere(lambda alias: stop_beating(store_for(alias), self._name))
+
+    def look(self) -> int:
+        """Deliver what stands in the outbox of every database that answers; return how many rows are done."""
+        began = self._clock()
+        thorough, ticking = began - self._beaten >= BEAT_EVERY, began - self._ticked >= TICK_EVERY
+        rows, missed = 0, frozenset[str]()
+        for using in connections:
+            if not self._trouble.is_due(using):
+                continue
+            try:
+                done = self._relay(using, thorough=thorough or bool(self._missed), ticking=ticking)
+            except DatabaseError as error:
+                self._trouble.failed(using, error)
+                self._standings.pop(using, None)
+                connections[using].close()
+            else:
+                self._trouble.is_over(using)
+                rows, missed = rows + done.rows, missed | done.missed
+        self.delivered, self._missed = self.delivered + rows, missed
+        if ticking:
+            self._ticked = began
+        if rows or thorough:
+            self._tell(rows)
+        if thorough:
+            self._beaten = began
+        return rows
+
+    def _relay(self, using: str, *, thorough: bool, ticking: bool) -> Delivery:
+        away = frozenset[str]()
+        if thorough or using not in self._standings:
+            found = self._standings[using] = standing.of(using)
+            away = standing.repaired(found) if found else away
+        found = self._standings[using]
+        if found is None:
+            return Delivery(0)
+        done = deliver(found)
+        if ticking and not done.rows:
+            tick(found)
+        return done._replace(missed=done.missed | away)
+
+    def _tell(self, rows: int) -> None:
+        """Let the metrics, and whoever asks a cache how its relays do, know."""
+        boxes = self._waiting()
+        told = hooks.Relayed(rows, sum(box.rows for box in boxes), max((box.seconds for box in boxes), default=0.0))
+        hooks.tell(told)
+        mine = Beat(self._name, self._kind, 0.0, self.delivered, told.waiting, told.oldest)
+        self._everywhere(lambda alias: beat(store_for(alias), mine))
+
+    def _waiting(self) -> list[Waiting]:
+        found = []
+        for using, known in self._standings.items():
+            if known is not None:
+                try:
+                    found.append(waiting(using))
+                except DatabaseError:
+                    connections[using].close()
+        return found
+
+    def _everywhere(self, act: Callable[[str], None]) -> None:
+        for alias in known_aliases():
+            try:
+                act(alias)
+            except StoreUnavailable:
+                continue
+
+
+def relay_all() -> int:
+    """Look once, as a relay that nobody runs as a command; return how many rows are done."""
+    return Relay(TASK).look()

@@ -48,7 +48,7 @@ def made_line(cache: Calling, store: RedisStore) -> Line:
     options = cache._params["OPTIONS"]  # noqa: SLF001 - as above
     client = cache.client
     replicas = [
-        RedisStore(store.alias, store.prefix, client.connect(index))
+        RedisStore(store.alias, store.prefix, client.connect(index), judges=False)
         for index in range(1, len(cache._server))  # noqa: SLF001
     ]
     return Line(store, replicas, Codec(options), failover=not options.get("REPLICA_READ_ONLY", True))

@@ -25,7 +25,7 @@ from cachekit.exceptions import StoreUnavailable
 from cachekit.stores.breaker import Breaker
 from cachekit.stores.connections import async_kwargs
 from cachekit.stores.ledger import Exchange, Ledger, Talk
-from cachekit.stores.wire import AsyncWire, Wire, code_of
+from cachekit.stores.wire import AsyncWire, Wire, code_of, nothing
 
 REFUSALS = frozenset({"OOM", "MISCONF", "READONLY", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN"})
 """Error replies of a server that answers but cannot be used: as good as away."""
@@ -61,12 +61,14 @@ class Guard:
 class RedisStore:
     """Entries and ledger on one server. Its connections are django-redis's; commands go past redis-py's machinery."""
 
-    def __init__(self, alias: str, prefix: str, client: Redis) -> None:
+    def __init__(self, alias: str, prefix: str, client: Redis, *, judges: bool = True) -> None:
+        """Make the store; one that does not judge only fetches values for the `CACHES` door, from a replica perhaps."""
         self.alias = alias
         self.prefix = prefix
         self.client = client
         self.ledger = Ledger(prefix)
         self.breaker = Breaker(self._tell, failures=conf().BREAKER_FAILURES, pause=conf().BREAKER_PAUSE)
+        self._greeting = self.ledger.greet if judges else nothing
         self.troubles = self._got_over = 0
         self._guard = Guard(self)
         self._insisting = Guard(self, insists=True)
@@ -91,12 +93,12 @@ class RedisStore:
     @cached_property
     def wire(self) -> Wire:
         """Return the way to the server for callers."""
-        return Wire(self.pool, self.ledger.greet)
+        return Wire(self.pool, self._greeting)
 
     @cached_property
     def awire(self) -> AsyncWire:
         """Return the way to the server for awaiters."""
-        return AsyncWire(self._async_connection, self.ledger.greet)
+        return AsyncWire(self._async_connection, self._greeting)
 
     @property
     def suspect(self) -> bool:

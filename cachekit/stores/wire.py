@@ -42,7 +42,8 @@ def pack(*parts: Packable) -> bytes:
     return b"".join(out)
 
 
-def _nothing() -> Generator[Any, list[Any], None]:
+def nothing() -> Generator[Any, list[Any], None]:
+    """Ask nothing over a new connection."""
     yield from ()
 
 
@@ -53,7 +54,7 @@ class Wire:
     meantime is noticed when it is used, and the commands are sent once more over a new one. Each new one is greeted.
     """
 
-    def __init__(self, pool: ConnectionPool, greeting: Greeting = _nothing) -> None:
+    def __init__(self, pool: ConnectionPool, greeting: Greeting = nothing) -> None:
         self.pool = pool
         self._greeting = greeting
         self._age = 0
@@ -168,7 +169,7 @@ def _read_each(connection: Connection, replies: int, timeout: float | None) -> l
 class AsyncWire:
     """Like `Wire`, with the connections of each event loop closed when the loop shuts down."""
 
-    def __init__(self, make: Callable[[], Connection], greeting: Greeting = _nothing) -> None:
+    def __init__(self, make: Callable[[], Connection], greeting: Greeting = nothing) -> None:
         self._make = make
         self._greeting = greeting
         self._age = 0

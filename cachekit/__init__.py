@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cachekit.functions import cached
     from cachekit.orm import CachedManager, CachedQuerySet, cached_query
     from cachekit.pages import cached_view
+    from cachekit.tenants import tenant
     from cachekit.warming import warmer
     from cachekit.writebehind import WriteBehindCounter
 
@@ -26,6 +27,7 @@ __all__ = [
     "cached_query",
     "cached_view",
     "invalidate",
+    "tenant",
     "uncached",
     "warmer",
 ]
@@ -40,6 +42,7 @@ _HOMES = {
     "cached_query": "cachekit.orm",
     "cached_view": "cachekit.pages",
     "invalidate": "cachekit.engine",
+    "tenant": "cachekit.tenants",
     "uncached": "cachekit.engine",
     "warmer": "cachekit.warming",
 }

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name for it
 from django.core.exceptions import ImproperlyConfigured
 
-from cachekit import conf, registry, stores
+from cachekit import conf, registry, stores, tenants
 from cachekit.exceptions import ImproperStore, MissingExtra
 
 KINDS: dict[Any, tuple[type, ...]] = {
@@ -22,6 +22,7 @@ KINDS: dict[Any, tuple[type, ...]] = {
     int: (int,),
     float: (int, float),
     bool | tuple[str, ...]: (bool, list, tuple),
+    tuple[str, ...]: (tuple, list),
 }
 DOORS = ("function", "view", "fragment", "query")
 
@@ -81,9 +82,22 @@ def check_alias(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
     return []
 
 
+@register(Tags.caches)
+def check_tenant(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Check that CACHEKIT["TENANT"] names something to call."""
+    path = conf.given().get("TENANT", "") if isinstance(getattr(settings, "CACHEKIT", {}), dict) else ""
+    try:
+        if path and isinstance(path, str):
+            tenants.naming(path)
+    except ImproperlyConfigured as error:
+        hint = "Name a function without arguments that returns the tenant's name as text, such as 'shop.tenants.name'."
+        return [Error(str(error), hint=hint, id="cachekit.E006")]
+    return []
+
+
 @register(Tags.models)
 def check_indexes(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """Check that CACHEKIT_INDEXES name columns."""
+    """Check that CACHEKIT_INDEXES name columns, and CACHEKIT_DEPENDS_ON models."""
     return list(_index_errors())
 
 
@@ -94,6 +108,11 @@ def _index_errors() -> Iterator[CheckMessage]:
         except ImproperlyConfigured as error:
             columns = ", ".join(field.name for field in model._meta.local_concrete_fields)
             yield Error(str(error), hint=f"Columns of {model.__name__}: {columns}.", obj=model, id="cachekit.E005")
+        try:
+            registry.depends_on(model)
+        except ImproperlyConfigured as error:
+            hint = "Name models as Django does: ('shop.Order', 'shop.Line')."
+            yield Error(str(error), hint=hint, obj=model, id="cachekit.E007")
 
 
 @register(Tags.caches)

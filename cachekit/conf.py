@@ -42,6 +42,10 @@ class Conf:
     """One hit in so many is computed once more and compared; 0 none."""
     SHADOW: bool | tuple[str, ...] = False
     """Whether doors only pretend to cache: they compute, serve that, and compare; or the aliases and doors that do."""
+    TENANT: str = ""
+    """The dotted path of a callable that names the tenant of the moment."""
+    SHARED: tuple[str, ...] = ()
+    """Apps and models whose tables all tenants share."""
 
 
 NAMES = frozenset(field.name for field in dataclasses.fields(Conf))

@@ -12,7 +12,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
-from cachekit import hooks
+from cachekit import hooks, tenants
 from cachekit.core.steps import Begin, Intend, Invalidate, Withdraw
 from cachekit.core.tags import EVERYTHING
 from cachekit.exceptions import CachekitError, StoreUnavailable
@@ -108,18 +108,18 @@ def _done(alias: str, step: Invalidate) -> bool:
 
 def announce(told: Collection[str], mark: str) -> list[str]:
     """Put intents: a commit that changes these tags is about to come. Return the aliases that have not got them."""
-    return _everywhere(Intend(tuple(told), mark))
+    return _everywhere(Intend(tuple(tenants.spread(told)), mark))
 
 
 def withdraw(told: Collection[str], mark: str) -> None:
     """Take intents back: the commit was refused. Where that fails they pass by themselves."""
-    _everywhere(Withdraw(tuple(told), mark))
+    _everywhere(Withdraw(tuple(tenants.spread(told)), mark))
 
 
 def keep(told: Collection[str], only: Collection[str]) -> None:
     """Have tags invalidated as soon as these stores answer; until then this process reads nothing from them."""
     for one in only:
-        _keep(one, Invalidate(tuple(told), "write"))
+        _keep(one, Invalidate(tuple(tenants.spread(told)), "write"))
 
 
 def pending(alias: str) -> tuple[Invalidate, ...]:
@@ -185,7 +185,7 @@ def _everywhere(step: Intend | Withdraw) -> list[str]:
 
 
 def _steps(tags: Iterable[str], why: str, by: str, mark: str, only: Collection[str]) -> list[tuple[str, Invalidate]]:
-    told = tuple(tags)
+    told = tuple(tenants.spread(tags))
     return [(one, Invalidate(told, why, by, mark)) for one in only or aliases()] if told else []
 
 

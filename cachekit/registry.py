@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, ValidationError
 from django.db.models import DecimalField, Field, ForeignKey, Model, QuerySet
 
+from cachekit import tenants
 from cachekit.core import tags
 from cachekit.core.keys import fingerprint
 from cachekit.exceptions import InvalidTag
@@ -34,10 +35,9 @@ def _models() -> dict[str, type[Model]]:
     return found
 
 
-def family_of_table(table: str, using: str) -> str | None:
-    """Return the family of a table by its name, None if no model has it."""
-    model = _models().get(table)
-    return _located(model._meta.label_lower, using) if model else None
+def model_of_table(table: str) -> type[Model] | None:
+    """Return the model that stands for a table."""
+    return _models().get(table)
 
 
 def family_of(model: type[Model], using: str) -> str:
@@ -52,13 +52,77 @@ def is_stranger(model: type[Model]) -> bool:
     return _models().get(concrete._meta.db_table, concrete) is not concrete
 
 
+def targets_of_table(table: str, using: str) -> tuple[str, ...] | None:
+    """Return the tags of a write to a whole table and to those that follow it; None if no model has it."""
+    model = _models().get(table)
+    if model is None:
+        return None
+    if is_own(model):
+        return ()
+    families = (family_of(model, using), *followers_of(model, using))
+    return tuple(tag for family in families for tag in whole(family))
+
+
+def followers_of(model: type[Model], using: str) -> tuple[str, ...]:
+    """Return the families of tables whose rows the database itself changes when rows of this model go."""
+    return tuple(family_of(one, using) for one in _followers(model._meta.concrete_model or model))
+
+
+@lru_cache(maxsize=1024)
+def _followers(model: type[Model]) -> tuple[type[Model], ...]:
+    """Follow foreign keys with an `on_delete` of the database (Django 6.1): DB_CASCADE deletes, and so goes on."""
+    found: dict[type[Model], None] = {}
+    front = [model]
+    while front:
+        for relation in front.pop()._meta.get_fields(include_hidden=True):
+            action: Any = getattr(relation, "on_delete", None) if relation.auto_created else None
+            if type(action).__name__ != "DatabaseOnDelete":
+                continue
+            child: Any = relation.related_model
+            if action.operation == "CASCADE" and child not in found:
+                front.append(child)
+            found[child] = None
+    return tuple(found)
+
+
+def sources_of(model: type[Model], using: str) -> tuple[str, ...]:
+    """Return the families of what a model over a database view is made of, by its CACHEKIT_DEPENDS_ON."""
+    return tuple(family_of(one, using) for one in depends_on(model))
+
+
+@lru_cache(maxsize=1024)
+def depends_on(model: type[Model]) -> tuple[type[Model], ...]:
+    """Return the models of `Model.CACHEKIT_DEPENDS_ON`, and theirs in turn. Raises ImproperlyConfigured."""
+    found: dict[type[Model], None] = {}
+    front = [model]
+    while front:
+        one = front.pop()
+        names: Sequence[str] = getattr(one, "CACHEKIT_DEPENDS_ON", ())
+        if isinstance(names, str):
+            raise ImproperlyConfigured(f"{one.__name__}.CACHEKIT_DEPENDS_ON must be a tuple of labels: ({names!r},)")
+        for name in names:
+            try:
+                source = apps.get_model(name)
+            except (LookupError, ValueError) as error:
+                raise ImproperlyConfigured(f"{one.__name__}.CACHEKIT_DEPENDS_ON names {name!r}: {error}") from error
+            if source not in found:
+                found[source] = None
+                front.append(source)
+    return tuple(found)
+
+
+def is_own(model: type[Model]) -> bool:
+    """Tell whether this is one of cachekit's own tables, whose writes invalidate nothing."""
+    return model._meta.app_label == "cachekit"
+
+
 def _located(label: str, using: str) -> str:
-    return label if using == "default" else f"{label}@{using}"
+    return tenants.qualified(label if using == "default" else f"{label}@{using}")
 
 
-def whole(family: str) -> tuple[str, str, str]:
+def whole(family: str) -> tuple[str, ...]:
     """Return the tags of a write that cannot say which rows it touches."""
-    return family, f"{family}#*", f"{family}?*"
+    return (family,) if family.startswith(tags.TABLE) else (family, f"{family}#*", f"{family}?*")
 
 
 def row(family: str, field: Field[Any, Any], pk: Any, *, prepared: bool = False) -> str:
@@ -178,6 +242,7 @@ def _targets(thing: Any) -> Iterable[str]:
 
 
 def _text_targets(text: str) -> Iterable[str]:
+    text = tenants.qualified(text)
     tag = tags.parse(text)
     if tag.kind == "table":
         return whole(tag.family)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TypedDict
@@ -9,6 +10,7 @@ from typing import Any, TypedDict
 from django.conf import settings
 from django.utils import timezone, translation
 
+from cachekit import tenants
 from cachekit.conf import Conf, conf
 from cachekit.core.policy import Policy, Spec
 from cachekit.core.tags import dependency
@@ -51,9 +53,13 @@ class Door:
     def spec(self, *parts: str, own_tags: tuple[str, ...] = ()) -> Spec:
         """Return where the entry of these key parts is kept, and how."""
         alias = self.alias
-        policy = policy_of(conf(), self._options)
-        key = store_for(alias).key("e", self.kind, self.name, *parts)
-        return Spec(alias, key, self.kind, self.name, policy, self.codec, (self.tag, *own_tags))
+        own, owner, given = (self.tag, *own_tags), tenants.part_of_key(), conf()
+        policy = policy_of(given, self._options)
+        if owner:
+            own = (*map(tenants.qualified, own),)
+            policy = dataclasses.replace(policy, tags=(*map(tenants.qualified, policy.tags),))
+        key = store_for(alias).key("e", self.kind, self.name, *owner, *parts)
+        return Spec(alias, key, self.kind, self.name, policy, self.codec, own)
 
 
 @lru_cache(maxsize=1024)

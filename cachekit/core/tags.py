@@ -9,9 +9,11 @@
 `homepage`             a free string
 `function:shop.top`    everything of a door: of a function, a view, a fragment, a query
 `function:shop.top#…`  one call of it
+`table:django_cache`   a table that no model has
 =====================  =============================================================================
 
-A table of another database than `default` carries its alias: `shop.product@archive#42`.
+A table of another database than `default` carries its alias: `shop.product@archive#42`. What belongs to one tenant
+carries the tenant's name in front: `[acme]shop.product#42`, `[acme]*`; `[*]shop.product` is written for all tenants.
 """
 
 from __future__ import annotations
@@ -33,10 +35,16 @@ LONGEST_KEPT = 4096
 """Longer dependencies (bytes) are taken apart each time, for their sum would have no bound."""
 FREE = "~"
 EVERYTHING = "*"
+TABLE = "table:"
+TENANT_LETTERS = r"A-Za-z0-9_.\-"
+LONGEST_FAMILY = 255
+"""An envelope gives one byte to the length of a family's name."""
 
 _TABLE = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*(@[\w-]+)?")
 _LABEL = re.compile(r"^[A-Za-z_]\w*\.[A-Za-z_]\w*(?=$|[@#?])")
 _MODEL_TAG = re.compile(rf"(?P<family>{_TABLE.pattern})(?P<kind>[#?])(?P<rest>.+)")
+_TENANT = re.compile(rf"(\[(?:[{TENANT_LETTERS}]{{1,63}}|\*)\])(.+)")
+_BARE = re.compile(rf"{TABLE}[^#?]+")
 _NAMED = re.compile(r"(?P<family>(?:function|view|fragment|query):[^#]+)(?:#(?P<rest>.+))?")
 _UNFIT = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -70,6 +78,8 @@ def parse(text: str) -> Tag:
         raise InvalidTag(
             f"A tag is a string, not {type(text).__name__}: {text!r}. Pass a model or an instance to invalidate()."
         )
+    if match := _TENANT.fullmatch(text):
+        return _of_tenant(match[1], parse(match[2]))
     if not text or len(text) > MAX_LENGTH or len(text.encode("utf-8", "replace")) > MAX_LENGTH:
         raise InvalidTag(f"A tag has 1 to {MAX_LENGTH} bytes, this one has {len(text):,} characters: {text[:40]!r}")
     if _UNFIT.search(text):
@@ -77,10 +87,14 @@ def parse(text: str) -> Tag:
         raise InvalidTag(
             f"Tag {text!r} holds white space, a control character or half of one. Write it as {proposal!r}."
         )
+    return _taken_apart(text)
+
+
+def _taken_apart(text: str) -> Tag:
     if text == EVERYTHING or text.startswith("db:"):
         return Tag(text, "whole", text, b"")
     text = _LABEL.sub(lambda label: label[0].lower(), text)  # "shop.Product" is how Django writes it
-    if _TABLE.fullmatch(text):
+    if _TABLE.fullmatch(text) or _BARE.fullmatch(text):
         return Tag(text, "table", text, b"")
     if match := _MODEL_TAG.fullmatch(text):
         if match["rest"] == "*":
@@ -90,6 +104,28 @@ def parse(text: str) -> Tag:
         member = match["rest"] is not None
         return Tag(text, "member" if member else "named", match["family"], digest(text) if member else b"")
     return Tag(text, "free", FREE, digest(text))
+
+
+def _of_tenant(mark: str, inner: Tag) -> Tag:
+    family, text = f"{mark}{inner.family}", f"{mark}{inner.text}"
+    if inner.text.startswith(("db:", "[", TABLE)):
+        raise InvalidTag(f"{inner.text!r} belongs to no tenant. Write it without {mark!r}.")
+    if len(family) > LONGEST_FAMILY:
+        raise InvalidTag(
+            f"The name of {text[:60]!r}… is too long ({len(family)} characters). Shorten the tenant's name."
+        )
+    return Tag(text, inner.kind, family, digest(text) if inner.digest else b"")
+
+
+def tenant_of(text: str) -> tuple[str, str]:
+    """Return the tenant's mark before a tag or a family, such as `[acme]`, or nothing, and what stands behind it."""
+    match = _TENANT.fullmatch(text)
+    return (match[1], match[2]) if match else ("", text)
+
+
+def for_all(text: str) -> str:
+    """Return the tag through which every tenant hears of this one."""
+    return f"[*]{text}"
 
 
 def dependency(text: str) -> Tag:
@@ -118,6 +154,9 @@ def encode(tags: Iterable[str]) -> bytes:
     for text in tags:
         tag = dependency(text)
         groups.setdefault((tag.kind[0], tag.family), set()).update({tag.digest} - {b""})
+        if tag.kind == "free" and tag.family != FREE:  # of a digest nobody can tell what all tenants call it
+            shared = for_all(tenant_of(text)[1])
+            groups.setdefault(("f", for_all(FREE)), set()).add(digest(shared))
     return _written(groups)
 
 
@@ -171,8 +210,13 @@ def _layout(blob: bytes) -> Layout:
     whole = {EVERYTHING}
     places: dict[bytes, list[bytes]] = {}
     for kind, family, digests in _decoded(blob):
+        mark, inner = tenant_of(family)
         if kind in "trs":
             whole.add(database_of(family))
+        if mark:
+            whole.add(f"{mark}{EVERYTHING}")
+        if mark and kind in "trsn":
+            whole.add(for_all(inner))
         if kind in _ABOVE:
             whole.add(_ABOVE[kind].format(family))
         for one in digests:

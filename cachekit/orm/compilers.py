@@ -14,7 +14,6 @@ from django.db.models.sql.compiler import SQLCompiler, SQLDeleteCompiler, SQLIns
 
 from cachekit import registry
 from cachekit.core.capture import Capture, current
-from cachekit.models import Outbox
 from cachekit.orm import notices, rawsql, transactions, writing
 from cachekit.orm.reading import HoldsSQL, Unreadable, tags_of
 
@@ -78,7 +77,7 @@ def _capture(compiler: SQLCompiler, capture: Capture) -> None:
 def _inserting(execute: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(execute)
     def execute_sql(self: SQLInsertCompiler, returning_fields: Any = None, **kwargs: Any) -> Any:
-        if self.query.get_meta().model is Outbox:
+        if registry.is_own(self.query.get_meta().model):
             return _known(lambda: execute(self, returning_fields, **kwargs))
         using = self.connection.alias
         with _one_transaction(self, always=True):  # the keys of new rows are known before the commit, but not before
@@ -97,7 +96,7 @@ def _write(compiler: SQLUpdateCompiler | SQLDeleteCompiler, execute: Callable[[]
     if isinstance(compiler, SQLUpdateCompiler) and not values:
         return execute()  # only the parents' tables are written to, each by a statement of its own
     model = compiler.query.get_meta().model
-    if model is Outbox:
+    if registry.is_own(model):
         return _known(execute)
     new = [(field, value) for field, _, value in values or ()]
     connection, using = compiler.connection, compiler.connection.alias
@@ -114,7 +113,8 @@ def _write(compiler: SQLUpdateCompiler | SQLDeleteCompiler, execute: Callable[[]
                 transactions.also(connection, writing.whole(compiler.query, using))
             return found
 
-        return transactions.statement(connection, touched.tags, carried_out)
+        followers = writing.followed(model, using) if isinstance(compiler, SQLDeleteCompiler) else ()
+        return transactions.statement(connection, touched.tags.union(followers), carried_out)
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from django.db import IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-from cachekit import registry
+from cachekit import registry, tenants
 from cachekit.core.capture import Capture, current
 from cachekit.invalidation import invalidate_tags
-from cachekit.orm import routines, transactions
+from cachekit.orm import routines, tables, transactions
 from cachekit.orm.sqltext import CTE, NEITHER, READS, Shape, Statement, Table, shape, tables_of
 
 MAKES = ("CREATE", "ALTER", "DROP")
@@ -53,6 +53,7 @@ def carried_out(connection: Any, sql: Any, execute: Callable[[], Any], *, many: 
     finally:
         if seen.verb in MAKES:
             routines.forget()
+            tables.forget()
 
 
 def _text(sql: Any, connection: Any) -> str:
@@ -68,39 +69,61 @@ def _may_write(connection: BaseDatabaseWrapper, seen: Shape) -> bool:
 
 def _written(connection: BaseDatabaseWrapper, seen: Shape, found: Statement) -> list[str]:
     """Return the tags of whole tables, or of the database where they cannot be named."""
-    families = {_family(one, connection) for one in found.writes}
-    if None in families or found.writes_anything or routines.writes(connection, seen.calls):
-        return [f"db:{connection.alias}"]
-    return sorted(tag for family in families if family for tag in registry.whole(family))
+    told: set[str] = set()
+    unknown = found.writes_anything or routines.writes(connection, seen.calls)
+    for one in () if unknown else found.writes:
+        targets = _told(one, connection)
+        unknown = unknown or targets is None
+        told.update(targets or ())
+    return [f"db:{connection.alias}"] if unknown else sorted(told)
+
+
+def _told(one: Table, connection: BaseDatabaseWrapper) -> Iterable[str] | None:
+    """Return the tags of a write to a table, None if it may write to others."""
+    for name in _spellings(one, connection):
+        if (targets := registry.targets_of_table(name, connection.alias)) is not None:
+            return targets
+    for name in _spellings(one._replace(schema=""), connection):  # in a schema that may be a tenant's
+        with tenants.tenant(None):
+            if (targets := registry.targets_of_table(name, connection.alias)) is not None:
+                return targets
+    family = tables.family_of(one, connection)
+    return None if family is None else (family,)
 
 
 def _capture(connection: BaseDatabaseWrapper, found: Statement, capture: Capture) -> None:
     if hazard := transactions.snapshot_hazard(connection):
         capture.spoil(hazard)
-    families = {one: _family(one, connection) for one in found.reads}
-    capture.depend(*{family for family in families.values() if family})
+    families = {one: _families(one, connection) for one in found.reads}
+    capture.depend(*{family for some in families.values() for family in some})
     if not capture.names_tags and (reason := _obstacle(connection, found, families)):
         capture.spoil(f"{reason}; name its tags")
 
 
-def _obstacle(connection: BaseDatabaseWrapper, found: Statement, families: dict[Table, str | None]) -> str:
+def _obstacle(connection: BaseDatabaseWrapper, found: Statement, families: dict[Table, tuple[str, ...]]) -> str:
     if found.unreadable:
         return found.unreadable
     if found.writes or found.writes_anything:
         return "it writes by raw SQL"
-    for one, family in families.items():
-        if family is None and one.schema != CTE:
-            return f"table '{one.name}' belongs to no model"
+    for one, some in families.items():
+        if not some and one.schema != CTE:
+            return f"nobody knows what '{one.name}' is made of: it has no model and is no plain table"
     for name in routines.impure(connection, found.calls):
         return f"function {name}() may read anything"
     return ""
 
 
-def _family(one: Table, connection: BaseDatabaseWrapper) -> str | None:
+def _families(one: Table, connection: BaseDatabaseWrapper) -> tuple[str, ...]:
+    """Return what a read of a table depends on; nothing where that cannot be told."""
     for name in _spellings(one, connection):
-        if (family := registry.family_of_table(name, connection.alias)) is not None:
-            return family
-    return None
+        if model := registry.model_of_table(name):
+            found = (registry.family_of(model, connection.alias), *registry.sources_of(model, connection.alias))
+            return () if registry.is_own(model) else found
+    names = _spellings(one._replace(schema=""), connection)
+    if one.schema == CTE or any(registry.model_of_table(name) for name in names):
+        return ()
+    family = tables.family_of(one, connection)
+    return () if family is None else (family,)
 
 
 def _spellings(one: Table, connection: BaseDatabaseWrapper) -> Iterable[str]:

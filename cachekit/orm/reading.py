@@ -39,10 +39,11 @@ def tags_of(query: Query, using: str) -> Iterable[str]:
     for alias, table in query.alias_map.items():
         if not query.alias_refcount[alias]:
             continue
-        family = registry.family_of_table(table.table_name, using)
-        if family is None:
-            raise Unreadable(f"table '{table.table_name}' belongs to no model; name its tags")
-        model = query.model
+        owner = registry.model_of_table(table.table_name)
+        if owner is None or registry.is_own(owner):
+            raise Unreadable(f"writes to table '{table.table_name}' are not followed; name its tags")
+        family, model = registry.family_of(owner, using), query.model
+        yield from registry.sources_of(owner, using)
         if alias == query.base_table and model is not None and table.table_name == model._meta.db_table:
             yield from narrowed(query, model, family)
         else:

@@ -13,7 +13,7 @@ from weakref import WeakSet
 from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cachekit import outbox
+from cachekit import outbox, tenants
 from cachekit.invalidation import announce, invalidate_tags, keep, withdraw
 from cachekit.orm import notices
 
@@ -44,7 +44,7 @@ def dirty_tags() -> Collection[str]:
     dirty, here = getattr(_local, "dirty", None), _here.get()
     if not dirty and not here:
         return ()
-    return {tag for pending in (*(dirty or {}).values(), *here) for tag in pending}
+    return tenants.spread({tag for pending in (*(dirty or {}).values(), *here) for tag in pending})
 
 
 def committing(connection: BaseDatabaseWrapper, told: Collection[str], commit: Callable[[], Result]) -> Result:

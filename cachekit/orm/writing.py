@@ -95,6 +95,11 @@ def whole(query: Query, using: str) -> tuple[str, ...]:
     return registry.whole(registry.family_of(query.get_meta().model, using))
 
 
+def followed(model: type[Model], using: str) -> list[str]:
+    """Return the tags of tables whose rows the database itself deletes or changes when rows of this model go."""
+    return [tag for family in registry.followers_of(model, using) for tag in registry.whole(family)]
+
+
 def _held(
     query: Query, using: str, pk: Field[Any, Any], indexes: Sequence[Field[Any, Any]], keys: list[Any] | None
 ) -> list[tuple[Any, ...]]:

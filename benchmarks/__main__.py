@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.harness import machine
 
-SUITES = ("backend_get", "doors")
+SUITES = ("backend_get", "doors", "writes")
 PAGE = Path("docs/benchmarks.md")
 HEAD = """# Benchmarks
 
@@ -29,6 +29,7 @@ Measured {date} on Python {python}, {system}, {cores} cores.
 """
 TITLES = {
     "backend_get": "The `CACHES` door: `cachekit.backends.RedisCache` beside django-redis and Django's own backend",
+    "writes": "Writes: a save in a transaction and its commit (PostgreSQL, fsync on), beside an uncached one",
     "doors": "Hits of the doors, which also check that nothing they depend on was written since",
 }
 
@@ -51,12 +52,16 @@ def main(*, quick: bool) -> None:
 def verdicts() -> list[str]:
     """Return a sentence a task: wins and losses alike."""
     found = []
-    for suite in SUITES:
+    for suite in SUITES[:2]:
         results: list[dict[str, Any]] = json.loads(Path(f".cache/benchmarks/{suite}.json").read_text())["results"]
         for result in results:
             ratio = result["ratios"]["cachekit"]
             word = "faster than" if ratio < 0.97 else "slower than" if ratio > 1.03 else "level with"
             found.append(f"{result['task']}: {ratio:.2f} x django-redis, {word} it.")
+    writes = json.loads(Path(".cache/benchmarks/writes.json").read_text())
+    for name, sizes in writes["ratios"].items():
+        if name != "uncached":
+            found.append(f"a save with {name}: {sizes['0']:.2f} x an uncached one.")
     return found
 
 

@@ -60,7 +60,7 @@ class RedisStore:
         self.alias = alias
         self.prefix = prefix
         self.client = client
-        self.ledger = Ledger(prefix)
+        self.ledger = Ledger(prefix, conf().MAX_STALENESS)
         self.breaker = Breaker(self._tell, failures=conf().BREAKER_FAILURES, pause=conf().BREAKER_PAUSE)
         self._greeting = self.ledger.greet if judges else nothing
         self.troubles = self._got_over = 0

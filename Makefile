@@ -4,7 +4,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: help install demo test lint format types bench bench-quick simulate screenshots dist system-packages clean
+.PHONY: help install demo test lint format types bench bench-quick simulate consistency screenshots dist system-packages clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,10 @@ bench-quick: $(STAMP) ## Measure in half a minute, less exactly
 
 simulate: $(STAMP) ## Run 20 seeds of the simulator, a million reads each
 	@$(BIN)/python -m tests.consistency.simulator --seeds 20 --reads 1000000
+
+consistency: $(STAMP) ## Break real servers under cachekit and its peers, compare every read, write the docs' figures
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[consistency]' || $(BIN)/python -m pip install --quiet -e '.[consistency]'
+	@$(BIN)/python -m tests.consistency.checker --reads 1000000 --json .cache/consistency.json --docs
 
 screenshots: $(STAMP) ## Take the pictures of the README from the running demo
 	@$(BIN)/python -m docs.screenshots

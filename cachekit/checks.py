@@ -14,7 +14,9 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.core.exceptions import ImproperlyConfigured
 
 from cachekit import conf, registry, stores, tenants
-from cachekit.exceptions import ImproperStore, MissingExtra
+from cachekit.exceptions import ImproperStore, MissingExtra, StoreUnavailable
+from cachekit.outbox import health
+from cachekit.outbox.relaying import COMMAND
 
 KINDS: dict[Any, tuple[type, ...]] = {
     str: (str,),
@@ -113,6 +115,21 @@ def _index_errors() -> Iterator[CheckMessage]:
         except ImproperlyConfigured as error:
             hint = "Name models as Django does: ('shop.Order', 'shop.Line')."
             yield Error(str(error), hint=hint, obj=model, id="cachekit.E007")
+
+
+@register(Tags.caches, deploy=True)
+def check_relay(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Check that somebody attests, where entries are bounded by that: `check --deploy`, since it asks the caches."""
+    bound = conf.conf().MAX_STALENESS
+    try:
+        known = [one for one in health.relays() if one.ago <= health.DEAD or one.kind != COMMAND]
+    except StoreUnavailable:
+        return []
+    if not bound or any(one.kind == COMMAND for one in known):
+        return []
+    found = "only Celery's beat relays, every ten seconds" if known else "no relay runs"
+    message = f"CACHEKIT['MAX_STALENESS'] is {bound:g}, but {found}: older entries are computed anew."
+    return [Warning(message, hint="Run manage.py cachekit relay.", id="cachekit.W002")]
 
 
 @register(Tags.caches)

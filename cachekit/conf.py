@@ -36,6 +36,8 @@ class Conf:
     """So long an open circuit waits before it lets one call try."""
     DEBUG_HEADER: bool = False
     """Whether `cached_view` says HIT, MISS or BYPASS in the header X-Cachekit."""
+    MAX_STALENESS: float = 0
+    """The oldest that is served while no relay attests that the server was told of every write; 0 asks for none."""
     STATS_INTERVAL: float = 10
     """How often a process sends its counts to the store; 0 turns statistics off."""
     AUDIT: int = 0

@@ -74,14 +74,18 @@ def of_key(alias: str, key: str, limit: int = 20) -> Trace | None:
 
 
 def told(touch: Touch) -> str:
-    """Write an invalidation in a line: when, its number, what, why and by whom, and how it concerns the entry."""
-    event = touch.event
+    """Write an invalidation in a line, and how it concerns the entry."""
+    return f"{line(touch.event)} ({effect(touch)})"
+
+
+def line(event: Event) -> str:
+    """Write an invalidation in a line: when, its number, why and by whom, and of what."""
     when = datetime.fromtimestamp(event.point / 1e6, UTC).isoformat(timespec="milliseconds")
     tags = [discreet(tag.encode()) for tag in event.tags[:SHOWN_TAGS]]
     more = f" and {len(event.tags) - SHOWN_TAGS} more" if len(event.tags) > SHOWN_TAGS else ""
     number = f" #{event.seq}" if event.seq else ""
     by = f" by {event.by}" if event.by else ""
-    return f"{when}{number} {event.why or 'invalidate()'}{by}: {' '.join(tags)}{more} ({effect(touch)})"
+    return f"{when}{number} {event.why or 'invalidate()'}{by}: {' '.join(tags)}{more}"
 
 
 def effect(touch: Touch) -> str:

@@ -17,8 +17,8 @@ def redis_url(text: str, *, variable: str = "CACHE_URL") -> str:
     scheme = text.strip().partition("://")[0].lower()
     if any(word in scheme for word in TOPOLOGIES):
         raise ImproperlyConfigured(
-            f"{variable} uses {scheme}://, but Sentinel and Cluster are not supported yet. "
-            f"Name one server instead: {WORKS}."
+            f"{variable} uses {scheme}://, but the demo takes the URL of one server. "
+            f"Write {WORKS}. Sentinel needs settings of its own: docs/how-to/use-sentinel.md."
         )
     parts = _split(text, variable)
     scheme = parts.scheme

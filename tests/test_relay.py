@@ -17,14 +17,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, connections
 
-from cachekit import cached, hooks, outbox
-from cachekit.management.relays import relay_of
+from cachekit import cached, checks, hooks, outbox
+from cachekit.core.entry import seal, unseal
 from cachekit.models import Outbox, RelayState
+from cachekit.outbox.health import relay_of
 from cachekit.outbox.relaying import Relay
 from cachekit.outbox.standing import FORGOTTEN, OTHER, RESTORED, Standing, fault
 from cachekit.stores import store_for
 from cachekit.stores.beats import beats
-from cachekit.stores.marks import Mark, held_by
+from cachekit.stores.marks import Mark, attest, held_by, is_attested
 from tests.servers import Valkey
 from tests.zoo.builders import make_book
 from tests.zoo.models import Book
@@ -272,7 +273,7 @@ def test_check_tells_of_a_relay_that_stands_still(monkeypatch: pytest.MonkeyPatc
     relay.look()
     host = relay._name.rpartition(":")[0]
     works, sentence = relay_of(host)
-    monkeypatch.setattr("cachekit.management.relays.DEAD", -1.0)
+    monkeypatch.setattr("cachekit.outbox.health.DEAD", -1.0)
     dead, epitaph = relay_of(host)
 
     assert works
@@ -324,3 +325,107 @@ def test_writes_to_the_relays_own_tables_invalidate_nothing() -> None:
 
     assert set(heard) == {"bread"}
     assert Book.objects.count() == 1
+
+
+# Attestation
+
+
+@pytest.fixture
+def bounded(settings: Any) -> None:
+    settings.CACHEKIT = {**settings.CACHEKIT, "MAX_STALENESS": 30}
+
+
+def older(seconds: float) -> None:
+    """Let a store's entries look as if they had been begun earlier."""
+    store: Any = store_for("default")
+    for key in store.client.keys("ck:e:*"):
+        header, payload = unseal(store.client.get(key))
+        assert header is not None
+        store.client.set(key, seal(header._replace(oldest=header.oldest - int(seconds * 1_000_000)), payload))
+
+
+def test_without_a_relay_only_what_is_young_is_served(bounded: None) -> None:
+    first = loaf()
+    assert loaf() == first
+
+    older(31)
+
+    assert loaf() != first
+
+
+def test_where_a_relay_attests_the_old_is_served_too(bounded: None) -> None:
+    first = loaf()
+    older(31)
+
+    Relay().look()
+
+    assert loaf() == first
+    assert is_attested(store_for("default"))
+
+
+def test_an_attestation_of_another_server_is_none(bounded: None) -> None:
+    first = loaf()
+    older(31)
+    Relay().look()
+    store: Any = store_for("default")
+
+    store.client.set(store.slot_key("attest"), "another", px=30_000)
+
+    assert loaf() != first
+
+
+def test_nothing_is_attested_to_a_server_that_lacks_a_round(bounded: None) -> None:
+    boxed()
+    relay = Relay()
+    relay.look()
+    store: Any = store_for("default")
+    store.client.delete(store.slot_key("attest"))
+
+    assert not attest(store, {"default": relay._standings["default"].caches["default"] + 1}, 30)  # type: ignore[union-attr]
+    store.client.hset(store.slot_key("root"), "server", "another")
+    assert not attest(store, {}, 30)
+    assert not is_attested(store)
+
+
+def test_nothing_is_attested_while_a_row_waits_or_a_database_is_away(bounded: None) -> None:
+    boxed()
+
+    def away(*_: Any) -> None:
+        raise OperationalError("the server is gone")
+
+    with connections["other"].execute_wrapper(away):
+        Relay().look()
+
+    assert not is_attested(store_for("default"))
+
+
+@pytest.mark.processes
+def test_the_bound_holds_when_the_relay_is_killed(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.CACHEKIT = {**settings.CACHEKIT, "MAX_STALENESS": 1}
+    monkeypatch.setenv("CACHEKIT_TEST_MAX_STALENESS", "1")
+    store, first = store_for("default"), loaf()
+    with relaying() as process:
+        assert until(lambda: is_attested(store))
+        first = loaf()
+        older(2)
+        assert until(lambda: loaf() == first), "attested"
+        process.kill()
+        process.wait(10)
+        assert until(lambda: not is_attested(store))
+        second = loaf()
+    with relaying():
+        assert until(lambda: is_attested(store))
+
+    assert second != first
+
+
+def test_w002_entries_are_bounded_by_a_relay_that_nobody_runs(bounded: None, settings: Any) -> None:
+    (none,) = checks.check_relay(app_configs=None)
+    outbox.relay_all()
+    (beat,) = checks.check_relay(app_configs=None)
+    Relay().look()
+
+    assert none.id == beat.id == "cachekit.W002"
+    assert none.hint == "Run manage.py cachekit relay."
+    assert "only Celery's beat relays" in beat.msg
+    assert checks.check_relay(app_configs=None) == []

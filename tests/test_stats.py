@@ -359,3 +359,19 @@ def test_prometheus_knows_no_names() -> None:
     metrics.feed({asked: 1})
 
     assert metrics.requests()._labelnames == ("cache", "door", "result")
+
+
+def test_prometheus_tells_audits_and_shadows_from_requests() -> None:
+    from prometheus_client import REGISTRY
+
+    def exported(name: str, result: str) -> float:
+        labels = {"cache": "default", "door": "query", "result": result}
+        return REGISTRY.get_sample_value(name, labels) or 0
+
+    asked: list[Asked] = [("default", "query", "n", result) for result in ("audit-mismatch-60", "shadow-would-miss")]
+
+    metrics.feed(dict.fromkeys(asked, 2))
+
+    assert exported("cachekit_audits_total", "mismatch-60") == 2
+    assert exported("cachekit_shadows_total", "would-miss") == 2
+    assert exported("cachekit_requests_total", "audit-mismatch-60") == 0

@@ -19,7 +19,7 @@ from cachekit.backends.directory import line_for, store_of
 from cachekit.backends.families import family
 from cachekit.backends.generation import Plan
 from cachekit.backends.line import Line
-from cachekit.backends.options import servers, translated
+from cachekit.backends.options import servers, translated, with_replicas
 from cachekit.core.codecs import Undecodable
 from cachekit.exceptions import InvalidKey, StoreUnavailable
 from cachekit.stores.redis import RedisStore
@@ -41,8 +41,9 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
 
     def __init__(self, server: Any, params: dict[str, Any]) -> None:
         self._given = (server, params)
-        options = translated(params.get("OPTIONS", {}))
-        super().__init__(servers(server), {**params, "OPTIONS": options})
+        given = params.get("OPTIONS", {})
+        options = translated(given)
+        super().__init__(with_replicas(servers(server), given), {**params, "OPTIONS": options})
         if "IGNORE_EXCEPTIONS" not in options:
             self._ignore_exceptions = ignores_by_default()
         self._validates = type(self).validate_key is not BaseCache.validate_key

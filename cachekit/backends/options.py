@@ -15,6 +15,13 @@ THEIR_FACTORY = "django_redis.pool.ConnectionFactory"
 OUR_CLIENT = "cachekit.backends.client.Client"
 THEIR_CLIENT = "django_redis.client.DefaultClient"
 SAME_CLIENT = (OUR_CLIENT, THEIR_CLIENT, "django_redis.client.default.DefaultClient")
+SENTINEL_FACTORY = "django_redis.pool.SentinelConnectionFactory"
+SENTINEL_CLIENT = ("django_redis.client.SentinelClient", "django_redis.client.sentinel.SentinelClient")
+SENTINEL_CLASSES = {
+    "CLIENT_CLASS": SENTINEL_CLIENT,
+    "CONNECTION_FACTORY": (SENTINEL_FACTORY,),
+    "CONNECTION_POOL_CLASS": ("redis.sentinel.SentinelConnectionPool",),
+}
 
 
 def servers(location: str | Sequence[str]) -> list[str]:
@@ -23,6 +30,14 @@ def servers(location: str | Sequence[str]) -> list[str]:
     if not any(found):
         raise ImproperlyConfigured("LOCATION of a RedisCache is empty. Write a URL, such as redis://localhost:6379/0")
     return [url.strip() for url in found if url.strip()]
+
+
+def with_replicas(urls: list[str], options: Mapping[str, Any]) -> list[str]:
+    """Return the URLs that django-redis's SentinelClient makes of one: the master, and a replica to read from."""
+    if options.get("CLIENT_CLASS") not in SENTINEL_CLIENT or len(urls) != 1:
+        return urls
+    mark = "&" if "?" in urls[0] else "?"
+    return [urls[0], f"{urls[0]}{mark}is_master=0"]
 
 
 def translated(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,10 +55,23 @@ def translated(options: Mapping[str, Any]) -> dict[str, Any]:
         found["SERIALIZER"] = pool.pop("serializer")
     if pool:
         found["CONNECTION_POOL_KWARGS"] = {**pool, **found.get("CONNECTION_POOL_KWARGS", {})}
+    _forget_sentinel_classes(found)
     factory = found.get("CONNECTION_FACTORY") or getattr(settings, "DJANGO_REDIS_CONNECTION_FACTORY", THEIR_FACTORY)
-    found["CONNECTION_FACTORY"] = OUR_FACTORY if factory == THEIR_FACTORY else factory
+    found["CONNECTION_FACTORY"] = OUR_FACTORY if factory in (THEIR_FACTORY, SENTINEL_FACTORY) else factory
     found["CLIENT_CLASS"] = client_class(found.get("CLIENT_CLASS", THEIR_CLIENT))
     return found
+
+
+def _forget_sentinel_classes(options: dict[str, Any]) -> None:
+    """Leave out django-redis's and redis-py's classes for Sentinel: with SENTINELS our connections ask these."""
+    named = [name for name, paths in SENTINEL_CLASSES.items() if options.get(name) in paths]
+    if named and not options.get("SENTINELS"):
+        raise ImproperlyConfigured(
+            f"{named[0]} {options[named[0]]!r} needs the addresses of your sentinels. Add to OPTIONS: "
+            '"SENTINELS": [("host", 26379), …]. For a single server remove the line.'
+        )
+    for name in named:
+        del options[name]
 
 
 def client_class(path: str) -> str:

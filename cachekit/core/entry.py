@@ -38,6 +38,8 @@ class Found(NamedTuple):
     """The ledger time up to which this answer is complete."""
     newest: int
     """The newest invalidation point among the entry's tags."""
+    since: int = 0
+    """What was begun before may not be served: no relay attests that this server has been told of every write."""
 
 
 class Verdict(Enum):
@@ -85,6 +87,8 @@ def judge(found: Found, now: int, dice: float = 1.0) -> Verdict:
     header = found.header
     if header is None:
         return Verdict.MISSING
+    if header.oldest < found.since:
+        return Verdict.STALE
     if header.epoch != found.epoch or found.newest > header.read_point:
         return Verdict.STALE
     if header.expiry <= now:

@@ -144,7 +144,8 @@ class Cache:
     @cached_property
     def events(self) -> list[Event]:
         """The invalidations that the marks of the chart stand for, newest first; a login is none of them."""
-        return [event for event in stats.invalidations(self.alias, MARKED) if not all(map(browser.secret, event.tags))]
+        told = (event for event in stats.invalidations(self.alias, MARKED) if not event.is_intent)
+        return [event for event in told if not all(map(browser.secret, event.tags))]
 
     @cached_property
     def invalidations(self) -> list[Told]:

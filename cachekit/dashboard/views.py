@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from cachekit import browser, purging, stats
 from cachekit.conf import conf
 from cachekit.core.tally import WINDOWS
-from cachekit.dashboard import forms, panels, values, words
+from cachekit.dashboard import checked, forms, panels, values, words
 from cachekit.dashboard.access import PURGE, VIEW, needs, recent, record, said
 from cachekit.exceptions import CachekitError, InvalidKey, StoreUnavailable
 from cachekit.stores import aliases
@@ -46,6 +46,7 @@ def overview(admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
         "span": words.span(WINDOWS[window]),
         "queues": panels.queues(),
         "pause": conf().BREAKER_PAUSE,
+        **_consistency(chosen),
         **_warmers(),
     }
     return _page(admin, request, "overview", context)
@@ -86,7 +87,9 @@ def key(admin: ModelAdmin[Any], request: HttpRequest, alias: str, token: str) ->
         raise Http404(str(error)) from error
     context: dict[str, Any] = {"title": _("Key"), "alias": alias, "name": browser.visible(raw), "token": token}
     try:
-        context["found"] = values.detail(alias, raw)
+        context["found"] = found = values.detail(alias, raw)
+        if found is not None and found.header is not None:
+            context["trace"] = checked.trace(alias, raw)
     except StoreUnavailable as error:
         context["problem"] = str(error)
     status = 200 if context.get("found") or "problem" in context else 404
@@ -161,6 +164,15 @@ def _whole(request: HttpRequest, name: str) -> int:
     """Read a number from the address; what is none counts as zero."""
     text = request.GET.get(name, "0")
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else 0
+
+
+def _consistency(chosen: panels.Cache | None) -> dict[str, Any]:
+    if chosen is None or chosen.problem:
+        return {}
+    try:
+        return {"consistency": checked.panel(chosen.alias, chosen.window.name)}
+    except CachekitError:
+        return {}
 
 
 def _warmers() -> dict[str, Any]:

@@ -9,7 +9,9 @@ from django.db import DatabaseError, connections
 
 from cachekit import outbox, warming, writebehind
 from cachekit.exceptions import StoreUnavailable
-from cachekit.management.relays import DEAD, relays
+from cachekit.management import checked as checking
+from cachekit.management.checked import CheckedStatus
+from cachekit.outbox.health import DEAD, relays
 from cachekit.stores import Store, aliases, store_for
 from cachekit.stores.beats import Beat
 from cachekit.stores.turns import server_of
@@ -66,13 +68,14 @@ class Status(NamedTuple):
     counters: list[CounterStatus]
     outboxes: list[OutboxStatus]
     relays: list[Beat]
+    consistency: list[CheckedStatus]
     trouble: list[str]
 
 
 def status() -> Status:
     """Ask every server once; whoever is away is told as trouble, never raised."""
     caches = [_cache(store_for(alias)) for alias in aliases()]
-    warmers, counters, outboxes = _warmers(), _counters(), _outboxes()
+    warmers, counters, outboxes, checked = _warmers(), _counters(), _outboxes(), checking.checked()
     trouble = [f"cache '{one.alias}' is down: {one.detail}" for one in caches if one.state == "down"]
     trouble += [f"warmer '{one.name}' failed: {one.error}" for one in warmers if one.result == "failed"]
     for counter in counters:
@@ -85,7 +88,8 @@ def status() -> Status:
         for one in outboxes
         if one.oldest_seconds > OVERDUE
     ]
-    return Status(caches, warmers, counters, outboxes, _relays(), trouble)
+    trouble += checking.trouble(checked)
+    return Status(caches, warmers, counters, outboxes, _relays(), checked, trouble)
 
 
 def plain(found: Status) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from django.db import DatabaseError, connections
 
 from cachekit import hooks
+from cachekit.conf import conf
 from cachekit.exceptions import StoreUnavailable
 from cachekit.outbox import standing
 from cachekit.outbox.delivering import Delivery, deliver, tick
@@ -19,6 +21,8 @@ from cachekit.outbox.standing import Standing
 from cachekit.outbox.waiting import Waiting, waiting
 from cachekit.stores import aliases as known_aliases, store_for
 from cachekit.stores.beats import Beat, beat, stop_beating
+from cachekit.stores.marks import attest
+from cachekit.stores.turns import server_of
 
 PAUSE = 0.05
 """Seconds between two looks into empty outboxes."""
@@ -26,6 +30,9 @@ LONGEST_PAUSE = 1.0
 """Seconds between two looks where a cache is away, and two tries of a database that is."""
 BEAT_EVERY = 1.0
 """Seconds between heartbeats; as often a relay looks whether databases and caches are still what they were."""
+ATTESTATIONS = 4
+"""So many times a relay attests while one attestation lives."""
+
 COMMAND = "command"
 TASK = "task"
 TICK_EVERY = 10.0
@@ -78,7 +85,7 @@ class Relay:
         self._name = f"{socket.gethostname()}:{os.getpid()}" if kind == COMMAND else kind
         self._standings: dict[str, Standing | None] = {}
         self._missed: frozenset[str] = frozenset()
-        self._beaten = self._ticked = -TICK_EVERY
+        self._beaten = self._looked = self._ticked = -math.inf
         self._trouble = Trouble(clock)
 
     def run(self, stop: threading.Event) -> None:
@@ -94,13 +101,13 @@ class Relay:
     def look(self) -> int:
         """Deliver what stands in the outbox of every database that answers; return how many rows are done."""
         began = self._clock()
-        thorough, ticking = began - self._beaten >= BEAT_EVERY, began - self._ticked >= TICK_EVERY
+        thorough, ticking = self._is_thorough(began), began - self._ticked >= TICK_EVERY
         rows, missed = 0, frozenset[str]()
         for using in connections:
             if not self._trouble.is_due(using):
                 continue
             try:
-                done = self._relay(using, thorough=thorough or bool(self._missed), ticking=ticking)
+                done = self._relay(using, thorough=thorough, ticking=ticking)
             except DatabaseError as error:
                 self._trouble.failed(using, error)
                 self._standings.pop(using, None)
@@ -111,11 +118,35 @@ class Relay:
         self.delivered, self._missed = self.delivered + rows, missed
         if ticking:
             self._ticked = began
-        if rows or thorough:
+        if thorough and not self._trouble:
+            self._attest(began, missed)
+        if rows or began - self._beaten >= BEAT_EVERY:
             self._tell(rows)
-        if thorough:
             self._beaten = began
         return rows
+
+    def _is_thorough(self, now: float) -> bool:
+        """Tell whether to look whether databases and caches are still what they were, which attesting needs."""
+        every = min(BEAT_EVERY, conf().MAX_STALENESS / ATTESTATIONS or BEAT_EVERY)
+        if now - self._looked < every and not self._missed:
+            return False
+        self._looked = now
+        return True
+
+    def _attest(self, began: float, missed: frozenset[str]) -> None:
+        """Let caches know that they have been told of all that was committed before this look began."""
+        bound, known = conf().MAX_STALENESS, [found for found in self._standings.values() if found is not None]
+        if not bound or not known:
+            return
+        for alias in known_aliases():
+            store = store_for(alias)
+            if alias in missed or server_of(store) is None:
+                continue
+            told = {found.using: found.caches[alias] for found in known if alias in found.caches}
+            try:
+                attest(store, told, bound - (self._clock() - began))
+            except StoreUnavailable:
+                continue
 
     def _relay(self, using: str, *, thorough: bool, ticking: bool) -> Delivery:
         away = frozenset[str]()

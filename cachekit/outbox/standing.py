@@ -76,6 +76,7 @@ def counted(found: Standing) -> Iterator[Standing | None]:
     turn = found._replace(rounds=state.rounds + 1, caches=dict(state.caches))
     yield turn
     states.filter(pk=state.pk).update(rounds=turn.rounds, caches=turn.caches)
+    found.caches.update(turn.caches)  # what is attested from now on
 
 
 def repaired(standing: Standing) -> frozenset[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -11,10 +11,12 @@ from cachekit.exceptions import MissingExtra
 
 try:
     from django_redis.pool import ConnectionFactory as _ConnectionFactory
-    from redis.asyncio.retry import Retry as AsyncRetry
+    from redis import Redis
     from redis.backoff import NoBackoff
-    from redis.connection import ConnectionPool
+    from redis.connection import FALSE_STRINGS, ConnectionPool
     from redis.retry import Retry
+
+    from cachekit.stores.sentinel import LedConnection, LedSSLConnection, Sentinels
 except ImportError as error:  # pragma: no cover - tried in a virtual environment of its own
     raise MissingExtra.of("redis") from error
 
@@ -28,6 +30,11 @@ def translated(url: str) -> str:
     scheme, mark, rest = url.partition("://")
     if not mark:
         raise ImproperlyConfigured(f"LOCATION must be a URL such as redis://localhost:6379/0, not {masked(url)!r}")
+    if "sentinel" in scheme:
+        raise ImproperlyConfigured(
+            f"LOCATION cannot begin with {scheme}://. Write redis://<name of the master>/0, and the addresses of the "
+            'sentinels into OPTIONS: "SENTINELS": [("host", 26379), …].'
+        )
     return f"{SCHEMES.get(scheme, scheme)}://{rest}"
 
 
@@ -59,7 +66,10 @@ def _without_handshake() -> dict[str, Any]:
 
 
 class ConnectionFactory(_ConnectionFactory):  # type: ignore[misc]  # django-redis has no types
-    """django-redis's factory, with pools told apart by URL *and* options (its own takes the URL alone)."""
+    """django-redis's factory, with pools told apart by URL *and* options (its own takes the URL alone).
+
+    With SENTINELS among the options it stands in for django-redis's SentinelConnectionFactory.
+    """
 
     _own_pools: dict[str, ConnectionPool] = {}  # noqa: RUF012 - one per process, as in the parent
 
@@ -68,18 +78,49 @@ class ConnectionFactory(_ConnectionFactory):  # type: ignore[misc]  # django-red
         params = {**params, "url": translated(params["url"])}
         name = repr(sorted((key, repr(value)) for key, value in {**params, **self.pool_cls_kwargs}.items()))
         name += self.pool_cls.__qualname__
+        name += repr([self.options.get(option) for option in ("SENTINELS", "SENTINEL_KWARGS")])
         if name not in self._own_pools:
             self._own_pools.setdefault(name, self.get_connection_pool(params))
         return self._own_pools[name]
 
     def get_connection_pool(self, params: dict[str, Any]) -> ConnectionPool:
         """Return a new pool; what the project says goes before our defaults."""
-        pool: ConnectionPool = super().get_connection_pool({**pool_defaults(params["url"]), **params})
+        params = {**pool_defaults(params["url"]), **params}
+        if self.options.get("SENTINELS"):
+            params = led(params, self.options)
+        pool: ConnectionPool = super().get_connection_pool(params)
         return pool
 
 
-def async_kwargs(pool: ConnectionPool) -> Mapping[str, Any]:
-    """Return what an asynchronous connection to the same server is made with."""
-    left_out = {"retry", "parser_class", "connection_class", "connection_pool_class"}
-    kwargs = {name: value for name, value in pool.connection_kwargs.items() if name not in left_out}
-    return {**kwargs, "retry": AsyncRetry(NoBackoff(), 0)}
+def led(params: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a pool whose connections go where the sentinels say; the URL's host names the service.
+
+    `is_master=0` in the URL leads to a replica, as in django-redis.
+    """
+    url = urlsplit(params["url"])
+    query = dict(parse_qsl(url.query, keep_blank_values=True))
+    replica = query.pop("is_master", "1").upper() in FALSE_STRINGS
+    service = unquote(url.netloc.rpartition("@")[2].partition(":")[0])  # not `hostname`, which is in lower case
+    if url.scheme not in ("redis", "rediss") or not service:
+        raise ImproperlyConfigured(
+            f"With SENTINELS, LOCATION must name the master, such as redis://mymaster/0, not {masked(params['url'])!r}"
+        )
+    sentinels = Sentinels(service, _sentinel_pools(params, options), replica=replica)
+    return {
+        **params,
+        "url": urlunsplit(url._replace(query=urlencode(query))),
+        "connection_class": LedSSLConnection if url.scheme == "rediss" else LedConnection,
+        "sentinels": sentinels,
+    }
+
+
+def _sentinel_pools(params: dict[str, Any], options: dict[str, Any]) -> list[ConnectionPool]:
+    """Return pools to the sentinels: our short waits, or those of the alias, or what SENTINEL_KWARGS says."""
+    waits = {name: value for name, value in params.items() if name in (*pool_defaults(""), "socket_keepalive")}
+    kwargs = {**waits, **(options.get("SENTINEL_KWARGS") or {})}
+    try:
+        addresses = [(str(host), int(port)) for host, port in options["SENTINELS"]]
+    except (TypeError, ValueError) as error:
+        found = options["SENTINELS"]
+        raise ImproperlyConfigured(f'SENTINELS must be a list such as [("host", 26379)], not {found!r}') from error
+    return [Redis(host=host, port=port, **kwargs).connection_pool for host, port in addresses]

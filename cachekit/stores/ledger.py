@@ -71,11 +71,13 @@ class Ask(NamedTuple):
 class Ledger:
     """The ledger of one store: its keys, and a `talk` for each step."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, max_staleness: float = 0) -> None:
         self.prefix = prefix
+        self._bound = int(max_staleness * 1_000_000)
         self.root = f"{{{prefix}}}:root"
         self.events = f"{{{prefix}}}:events"
         self._probe = pack("PERSIST", self.root)
+        self._proof = pack("GET", f"{{{prefix}}}:attest") + pack("HGET", self.root, "server") + pack("TIME")
         self._asks: dict[bytes, Ask] = {}
         self._seen: dict[str, bytes] = {}
 
@@ -108,8 +110,10 @@ class Ledger:
         """
         guess = self._seen.get(step.key, b"")
         ask = self.ask(guess)
-        replies = yield Exchange(b"%b%b%b" % (ask.payload, pack("GET", step.key), self._probe), ask.replies + 2)
-        data = raised(replies)[-2]
+        proof, proofs = (self._proof, 3) if self._bound else (b"", 0)
+        asked = b"%b%b%b%b" % (ask.payload, proof, pack("GET", step.key), self._probe)
+        replies = yield Exchange(asked, ask.replies + proofs + 2)
+        data, attested = raised(replies)[-2], replies[ask.replies : -2]
         header, payload = unseal(data)
         if header is not None and header.tags != guess:
             try:
@@ -123,7 +127,14 @@ class Ledger:
             self._seen.pop(step.key, None)
         ask, replies = yield from self._completed(guess, ask, replies)
         epoch, last, newest = self.points(ask, replies)
-        return Found(header, payload, epoch, last, newest)
+        return Found(header, payload, epoch, last, newest, self._since(attested, last) if proofs else 0)
+
+    def _since(self, attested: Sequence[Any], last: int) -> int:
+        """Return since when entries must have been begun: any time, where a relay attests this very server."""
+        proof, server, (seconds, microseconds) = attested
+        if proof is not None and proof == server:
+            return 0
+        return max(last, int(seconds) * 1_000_000 + int(microseconds)) - self._bound
 
     def ask(self, blob: bytes) -> Ask:
         """Return the commands that fetch the points of these tags: the root first, then the buckets."""

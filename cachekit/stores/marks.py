@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,9 @@ from cachekit.stores.turns import server_of
 if TYPE_CHECKING:
     from cachekit.stores.base import Store
 
-ADVANCE = (Path(__file__).parent / "lua" / "advance.lua").read_text()
+LUA = Path(__file__).parent / "lua"
+ADVANCE = (LUA / "advance.lua").read_text()
+ATTEST = (LUA / "ledger.lua").read_text() + (LUA / "attest.lua").read_text()
 
 
 class Mark(NamedTuple):
@@ -48,6 +51,28 @@ def reset(store: Store, using: str, mark: Mark) -> None:
     """Write a mark whatever stands there. Raises StoreUnavailable."""
     with store.guard():
         _server(store).hset(_key(store, using), mapping=mark._asdict())
+
+
+def attest(store: Store, told: Mapping[str, int], seconds: float) -> bool:
+    """Attest for some seconds that a server was told of every write; False where it lacks a round of a database's.
+
+    `told` says which round of each database it must know. Raises StoreUnavailable.
+    """
+    keys = [store.slot_key("root"), store.slot_key("attest"), *(_key(store, using) for using in told)]
+    milliseconds = int(seconds * 1000)
+    if milliseconds <= 0:
+        return False
+    with store.guard():
+        return bool(_server(store).eval(ATTEST, len(keys), *keys, milliseconds, *told.values()))
+
+
+def is_attested(store: Store) -> bool:
+    """Tell whether a relay attests a store now; memory needs none. Raises StoreUnavailable."""
+    server = server_of(store)
+    if server is None:
+        return True
+    with store.guard():
+        return bool(server.exists(store.slot_key("attest")))
 
 
 def _key(store: Store, using: str) -> str:

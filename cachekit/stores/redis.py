@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from redis import Redis
-from redis.asyncio.connection import (
-    AbstractConnection as AsyncConnection,
-    Connection as AsyncTCPConnection,
-    SSLConnection as AsyncSSLConnection,
-    UnixDomainSocketConnection as AsyncUnixConnection,
-)
-from redis.connection import ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.connection import ConnectionPool
 from redis.exceptions import RedisError, ResponseError
 
 from cachekit import hooks
@@ -22,8 +16,8 @@ from cachekit.conf import conf
 from cachekit.core import steps
 from cachekit.core.entry import Found
 from cachekit.exceptions import StoreUnavailable
+from cachekit.stores.awaited import async_connection
 from cachekit.stores.breaker import Breaker
-from cachekit.stores.connections import async_kwargs
 from cachekit.stores.ledger import Exchange, Ledger, Talk
 from cachekit.stores.wire import AsyncWire, Wire, code_of, nothing
 
@@ -66,7 +60,7 @@ class RedisStore:
         self.alias = alias
         self.prefix = prefix
         self.client = client
-        self.ledger = Ledger(prefix)
+        self.ledger = Ledger(prefix, conf().MAX_STALENESS)
         self.breaker = Breaker(self._tell, failures=conf().BREAKER_FAILURES, pause=conf().BREAKER_PAUSE)
         self._greeting = self.ledger.greet if judges else nothing
         self.troubles = self._got_over = 0
@@ -98,7 +92,7 @@ class RedisStore:
     @cached_property
     def awire(self) -> AsyncWire:
         """Return the way to the server for awaiters."""
-        return AsyncWire(self._async_connection, self._greeting)
+        return AsyncWire(partial(async_connection, self.pool), self._greeting)
 
     @property
     def suspect(self) -> bool:
@@ -201,14 +195,6 @@ class RedisStore:
         if type(step) is steps.Begin:
             self._offset = answer.read_point - time.time_ns() // 1000
         return answer
-
-    def _async_connection(self) -> AsyncConnection:
-        kind: type[AsyncConnection] = AsyncTCPConnection
-        if issubclass(self.pool.connection_class, UnixDomainSocketConnection):
-            kind = AsyncUnixConnection
-        elif issubclass(self.pool.connection_class, SSLConnection):
-            kind = AsyncSSLConnection
-        return kind(**async_kwargs(self.pool))
 
     def _tell(self, error: str | None) -> None:
         hooks.tell(hooks.StoreUp(self.alias) if error is None else hooks.StoreDown(self.alias, error))

@@ -110,7 +110,7 @@ def test_django_rediss_default_client_may_be_named(make: Make, path: str) -> Non
     assert type(cache.client).__module__ == "cachekit.backends.client"
 
 
-@pytest.mark.parametrize("name", ["ShardClient", "HerdClient", "SentinelClient"])
+@pytest.mark.parametrize("name", ["ShardClient", "HerdClient"])
 def test_django_rediss_other_clients_are_refused(make: Make, name: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=f"{name}' does not work .* Remove the line"):
         make(OPTIONS={"CLIENT_CLASS": f"django_redis.client.{name}"})

@@ -46,6 +46,8 @@ def test_what_is_no_envelope_is_missing(data: bytes | None) -> None:
         (found(), 110, Verdict.EXPIRED),
         (found(newest=101 * SECOND), 200, Verdict.STALE),
         (found(HEADER._replace(expiry=NEVER)), 10**9, Verdict.FRESH),
+        (found()._replace(since=99 * SECOND), 105, Verdict.FRESH),
+        (found()._replace(since=99 * SECOND + 1), 105, Verdict.STALE),  # though its read point is later
     ],
 )
 def test_fresh_means_not_invalidated_since_the_read_point(what: Found, now: int, verdict: Verdict) -> None:

@@ -40,7 +40,7 @@ def test_what_names_one_server_is_translated(given: str, meant: str | None) -> N
     ],
 )
 def test_sentinel_and_cluster_are_refused_with_what_works(given: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"not supported yet.*redis://host:6379/0") as refusal:
+    with pytest.raises(ImproperlyConfigured, match=r"one server.*redis://host:6379/0") as refusal:
         redis_url(given)
 
     assert given.partition("://")[0] in str(refusal.value)

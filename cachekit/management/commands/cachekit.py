@@ -13,9 +13,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, DatabaseError
 
 from cachekit import engine, metrics, outbox, triggers, warming, writebehind
-from cachekit.exceptions import InvalidTag, StoreUnavailable
-from cachekit.management.relays import relay_of
+from cachekit.exceptions import ImproperStore, InvalidTag, StoreUnavailable
+from cachekit.management import checked
 from cachekit.management.status import Status, plain, status
+from cachekit.outbox.health import relay_of
+from cachekit.stores import aliases
 from cachekit.triggers import TriggerStatus
 
 WRONG_USE = 2
@@ -30,7 +32,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
         tasks = parser.add_subparsers(
-            dest="task", required=True, metavar="warm | flush-writes | relay | triggers | invalidate | status"
+            dest="task", required=True, metavar="warm | flush-writes | relay | triggers | invalidate | trace | status"
         )
         warm = tasks.add_parser("warm", help="run one warmer, or all")
         warm.add_argument("name", nargs="?", help="the warmer's name, as `status` shows it")
@@ -51,6 +53,12 @@ class Command(BaseCommand):
         made.add_argument("--database", default=DEFAULT_DB_ALIAS)
         invalidate = tasks.add_parser("invalidate", help="make stale whatever depends on these tags")
         invalidate.add_argument("tags", nargs="+", metavar="tag", help="such as shop.product, shop.product#42 or home")
+        trace = tasks.add_parser("trace", help="tell what invalidated a tag or an entry lately, and who")
+        trace.add_argument(
+            "what", metavar="tag|key", help="such as shop.product#42, or a key as the dashboard shows it"
+        )
+        trace.add_argument("--cache", help="the alias of CACHES; all of them if not said")
+        trace.add_argument("--limit", type=int, default=20)
         show = tasks.add_parser("status", help="show caches, warmers and counters")
         show.add_argument("--format", choices=["text", "json"], default="text")
 
@@ -62,6 +70,7 @@ class Command(BaseCommand):
             "relay": self.relay,
             "triggers": self.triggers,
             "invalidate": self.invalidate,
+            "trace": self.trace,
             "status": self.show_status,
         }
         carry_out[task](**options)
@@ -142,6 +151,17 @@ class Command(BaseCommand):
             raise CommandError("A cache server is away: it was not told, and this process ends before it can be.")
         self.stdout.write(f"invalidated {', '.join(tags)}")
 
+    def trace(self, *, what: str, cache: str | None, limit: int, **_: Any) -> None:
+        """Tell what invalidated a tag or an entry, newest first."""
+        try:
+            for alias in [cache] if cache else aliases():
+                for line in checked.traced(what, alias, limit):
+                    self.stdout.write(line)
+        except (InvalidTag, ImproperStore) as error:
+            raise CommandError(str(error), returncode=WRONG_USE) from error
+        except StoreUnavailable as error:
+            raise CommandError(str(error)) from error
+
     def show_status(self, *, format: str, **_: Any) -> None:  # noqa: A002 - the option's name
         """Show how things are; exit with 1 if a cache is down or a warmer failed."""
         found = status()
@@ -170,4 +190,5 @@ def _text(found: Status) -> str:
         lines.append(f"  {box.database}: {rows}" + (f", the oldest for {box.oldest_seconds:.1f} s" if box.rows else ""))
     lines.append("Relays" if found.relays else "No relays")
     lines += [f"  {one.name}: looked {one.ago:.1f} s ago, {one.delivered} delivered" for one in found.relays]
+    lines += checked.lines(found.consistency)
     return "\n".join(lines)

@@ -62,8 +62,8 @@ def planned(asked: argparse.Namespace, name: str) -> Plan:
         SHORT if "short" in faults else faults,
         asked.readers,
         asked.writers,
-        asked.server,
-        asked.keep,
+        server=asked.server,
+        keep=asked.keep,
     )
 
 

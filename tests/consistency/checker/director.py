@@ -14,7 +14,7 @@ import psycopg
 
 from tests.consistency.checker.cache_server import CacheServer, preload
 from tests.consistency.checker.cast import Cast
-from tests.consistency.checker.faults import FAULTS, NOTHING
+from tests.consistency.checker.faults import FAULTS, LAST, NOTHING
 from tests.consistency.checker.logs import counted, lines_in, reads_in
 from tests.consistency.checker.subjects import Subject
 from tests.consistency.checker.truth import written
@@ -40,6 +40,8 @@ class Plan:
     """Which, in an order drawn by the seed; all if none is named."""
     readers: int = 3
     writers: int = 2
+    quiet: float = LEASE_SECONDS
+    """How long nobody writes before everything is read once more."""
     server: str = "valkey"
     keep: Path | None = None
     """Where to leave the logs."""
@@ -115,7 +117,7 @@ class Director:
         time.sleep(WARM_SECONDS)
         for role in ("writer", "outsider"):
             players.end(role)
-        time.sleep(LEASE_SECONDS)
+        time.sleep(self.plan.quiet)
         for role in ("reader", "relay"):
             players.end(role)
 
@@ -126,17 +128,17 @@ class Director:
             chosen.remove("clock set back and forth")
         while True:
             self.random.shuffle(chosen)
-            yield from chosen
+            yield from sorted(chosen, key=lambda name: name == LAST)
             if counted(self.folder) >= self.plan.reads:
                 return
 
     def wait_for_reads(self) -> None:
         """Wait until the processes have started: reads come, and something was written."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while counted(self.folder) < 500 or not any(words[0] == "ack" for _, words in lines_in(self.folder)):
             self.players.check()
             if time.monotonic() > deadline:
-                raise TimeoutError("the processes have not begun within a minute")
+                raise TimeoutError("the processes have not begun within two minutes")
             time.sleep(0.1)
 
     def window(self, name: str) -> None:

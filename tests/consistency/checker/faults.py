@@ -243,5 +243,7 @@ def fork(stage: Stage) -> Iterator[float]:
 
 
 NOTHING = "no fault"
+LAST = "database killed and restarted"
+"""Comes at the end of each round: some libraries invalidate nothing more in a process that has seen it."""
 SHORT = ("killed, restarted empty", "paused for longer than a timeout", "FLUSHALL", "writer killed")
 """What the test in the suite goes through."""

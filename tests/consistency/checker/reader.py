@@ -16,7 +16,7 @@ from tests.consistency.checker.logs import FINAL, HIT, Log
 from tests.consistency.checker.world import COUNTS, KINDS, PAGE, ROW, SHELF, TOTAL, now
 
 MIX = (ROW, SHELF, PAGE, TOTAL)
-WEIGHTS = (60, 22, 13, 5)
+WEIGHTS = (64, 12, 16, 8)
 SNAPSHOTS = 0.004
 """So many of the reads are one of two in a REPEATABLE READ transaction."""
 FORK_SECONDS = 1.5

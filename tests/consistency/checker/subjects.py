@@ -69,7 +69,7 @@ _ALL = (
     Subject("cacheops", "django-cacheops", ("cacheops",), "CacheopsDoors", packages=("django-cacheops",)),
     Subject("cachalot", "django-cachalot", ("cachalot",), "Doors", packages=("django-cachalot", "django-redis")),
     Subject("aside", "cache-aside by hand", (), "AsideDoors", packages=("django-redis",)),
-    Subject("blind", "cachekit without intents (a mutant)", _KIT, "BlindDoors", relays=True),
+    Subject("blind", "cachekit that forgets half of it (a mutant)", _KIT, "BlindDoors", relays=True),
     Subject("none", "no cache", (), "Doors"),
 )
 SUBJECTS = {one.name: one for one in _ALL}

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from tests.consistency.checker.logs import FINAL, HIT, Read
 from tests.consistency.checker.truth import Truth
 from tests.consistency.checker.world import ALL, FIRST_STAMP, KINDS, LABELS, SHELF
 
-EXAMPLES = 12
+KINDS_OF_WRONG = ("acknowledged", "untold", "phantom", "committed", "outside")
+"""The worst first."""
+EXAMPLES = 4
+"""So many of each kind are told in full."""
 
 
 class Window(NamedTuple):
@@ -20,6 +24,16 @@ class Window(NamedTuple):
 
     fault: str
     start: int
+
+
+class Wrong(NamedTuple):
+    """What a read shows of one key, and the write that it should have shown."""
+
+    kind: str
+    key: int
+    stamp: int
+    time: int
+    missed: int = 0
 
 
 class Standing(NamedTuple):
@@ -45,6 +59,16 @@ class Score:
     errors: Counter[str] = field(default_factory=Counter)
     """What users saw that the database had not caused: read or write, and the exception."""
 
+    def add(self, other: Score) -> None:
+        """Count another's in."""
+        self.reads += other.reads
+        self.hits += other.hits
+        self.writes += other.writes
+        self.stale += other.stale
+        self.longest |= other.longest
+        self.missed |= other.missed
+        self.errors += other.errors
+
 
 @dataclass
 class Verdicts:
@@ -54,9 +78,21 @@ class Verdicts:
     faults: dict[str, Score] = field(default_factory=dict)
     lasting: dict[str, str] = field(default_factory=dict)
     """Values that were stale when all had been quiet for longer than any lease."""
-    examples: list[str] = field(default_factory=list)
+    told: dict[str, list[str]] = field(default_factory=dict)
+    """The first of each kind in full."""
     delays: list[int] = field(default_factory=list)
     """How old, in nanoseconds, what reads did not show of writes from outside Django."""
+
+    @property
+    def examples(self) -> list[str]:
+        """Return what was told of every kind."""
+        return [text for found in self.told.values() for text in found]
+
+    def tell(self, kind: str, text: Callable[[], str]) -> None:
+        """Keep an example, unless there are enough of its kind."""
+        found = self.told.setdefault(kind, [])
+        if len(found) < EXAMPLES:
+            found.append(f"{kind}: {text()}")
 
 
 class Judge:
@@ -68,81 +104,74 @@ class Judge:
         self.starts = [one.start for one in windows]
         self.standing = standing
         self.verdicts = Verdicts(faults={one.fault: Score() for one in windows})
-        self._acknowledged, self._committed, self._outside = truth.acknowledged, truth.committed, truth.outside
 
     def judge(self, reads: Iterable[Read]) -> Verdicts:
-        """Judge every read."""
-        whole, valid = self.verdicts.whole, self.truth.writes
-        committed = self._committed
+        """Judge every read; one that is wrong in several ways counts once, for the worst."""
+        committed, valid = self.truth.committed, {FIRST_STAMP, *self.truth.writes}
         for read in reads:
             score = self.score(read.start)
             score.reads += 1
             score.hits += read.flags & HIT
-            for key, stamp in read.seen:
-                if stamp < committed[key].at(read.start):
-                    self.behind(read, key, stamp)
-                if stamp not in valid and stamp != FIRST_STAMP:
-                    self.found(read, key, stamp, "phantom", read.start, read.start)
+            wrong = [self.behind(read, key, stamp) for key, stamp in read.seen if stamp < committed[key].at(read.start)]
+            wrong += [Wrong("phantom", key, stamp, read.start) for key, stamp in read.seen if stamp not in valid]
             if read.kind == SHELF:
-                self.missing(read)
-        for write in valid.values():
+                wrong += self.missing(read)
+            if wrong:
+                self.found(read, wrong)
+        for write in self.truth.writes.values():
             self.score(write.begin).writes += 1
         for score in self.verdicts.faults.values():
-            whole.reads += score.reads
-            whole.hits += score.hits
-            whole.writes += score.writes
-            whole.stale += score.stale
-            whole.missed |= score.missed
-            whole.errors += score.errors
-            whole.longest |= score.longest
+            self.verdicts.whole.add(score)
         return self.verdicts
 
     def score(self, time: int) -> Score:
         """Return the score of the fault that had begun last."""
         return self.verdicts.faults[self.windows[max(bisect_right(self.starts, time) - 1, 0)].fault]
 
-    def behind(self, read: Read, key: int, stamp: int) -> None:
+    def behind(self, read: Read, key: int, stamp: int) -> Wrong:
         """Say against what a read is stale that shows less than what is committed."""
-        if read.flags & FINAL:
-            self.verdicts.lasting[f"{KINDS[read.kind]} {read.number}"] = f"key {key} shows {stamp}"
-        for kind, timelines in (("acknowledged", self._acknowledged), ("outside", self._outside)):
+        for kind, timelines in (("acknowledged", self.truth.acknowledged), ("outside", self.truth.outside)):
             if stamp < timelines[key].at(read.start):
                 time, missed = timelines[key].first_after(stamp)
-                self.found(read, key, stamp, kind, time, missed)
-                return
-        time, missed = self._committed[key].first_after(stamp)
-        self.found(read, key, stamp, "committed", time, missed)
+                untold = kind == "acknowledged" and self.untold(missed, read.start)
+                return Wrong("untold" if untold else kind, key, stamp, time, missed)
+        time, missed = self.truth.committed[key].first_after(stamp)
+        return Wrong("committed", key, stamp, time, missed)
 
-    def missing(self, read: Read) -> None:
-        """Look for items that should stand on a shelf and are not shown."""
+    def missing(self, read: Read) -> Iterator[Wrong]:
+        """Yield the items that should stand on a shelf and are not shown."""
         shown = {key for key, _ in read.seen}
         for item in self.truth.expected(read.number, read.start) - shown:
             if not self.truth.may_have_left(item, read.number, read.start, read.end):
-                stamp = self._acknowledged[item].at(read.start)
-                time, _ = self._acknowledged[item].first_after(stamp - 1)
-                self.found(read, item, 0, "acknowledged", time, stamp)
-                if read.flags & FINAL:
-                    self.verdicts.lasting[f"{KINDS[read.kind]} {read.number}"] = f"item {item} is missing"
+                stamp = self.truth.acknowledged[item].at(read.start)
+                time, _ = self.truth.acknowledged[item].first_after(stamp - 1)
+                yield Wrong("untold" if self.untold(stamp, read.start) else "acknowledged", item, 0, time, stamp)
 
-    def found(self, read: Read, key: int, stamp: int, kind: str, time: int, missed: int) -> None:
-        """Count a stale read where the write belongs that it misses."""
-        if kind == "acknowledged" and self.untold(missed, read.start):
-            kind = "untold"
-        score, age = self.score(time), read.start - time
+    def found(self, read: Read, wrong: list[Wrong]) -> None:
+        """Count a wrong read where the oldest write belongs that it misses."""
+        kind = min((one.kind for one in wrong), key=KINDS_OF_WRONG.index)
+        worst = min((one for one in wrong if one.kind == kind), key=lambda one: one.time)
+        score, age = self.score(worst.time), read.start - worst.time
         score.stale[kind] += 1
         score.longest[kind] = max(score.longest[kind], age)
         if kind == "outside":
             self.verdicts.delays.append(age)
         if kind == "acknowledged":
-            score.missed.add((missed, key))
-        if kind != "outside" and len(self.verdicts.examples) < EXAMPLES:
-            fault = self.windows[max(bisect_right(self.starts, time) - 1, 0)]
-            name = "the table" if key == ALL else f"labels of {key - LABELS}" if key > LABELS else f"item {key}"
-            self.verdicts.examples.append(
-                f"{kind}: {KINDS[read.kind]} {read.number} ({'hit' if read.flags & HIT else 'computed'}) at "
-                f"{read.start} shows {name} as {stamp}; {missed} was known {age / 1e6:.1f} ms before, at {time}, "
-                f"{(time - fault.start) / 1e6:.0f} ms into '{fault.fault}'"
-            )
+            score.missed.add((worst.missed, worst.key))
+        self.verdicts.tell(kind, partial(self.telling, read, worst))
+        if read.flags & FINAL and kind != "phantom":
+            self.verdicts.lasting[f"{KINDS[read.kind]} {read.number}"] = f"key {worst.key} shows {worst.stamp}"
+
+    def telling(self, read: Read, wrong: Wrong) -> str:
+        """Say in full what was wrong with a read, and where it lies in the faults."""
+        fault, key = self.windows[max(bisect_right(self.starts, wrong.time) - 1, 0)], wrong.key
+        name = "the table" if key == ALL else f"labels of {key - LABELS}" if key > LABELS else f"item {key}"
+        source = "hit" if read.flags & HIT else "computed"
+        return (
+            f"{KINDS[read.kind]} {read.number} ({source}) at {read.start} shows {name} as "
+            f"{wrong.stamp}; {wrong.missed} was known {(read.start - wrong.time) / 1e6:.1f} ms before, "
+            f"{(wrong.time - fault.start) / 1e6:.0f} ms into '{fault.fault}'"
+        )
 
     def untold(self, stamp: int, time: int) -> bool:
         """Tell whether a write's tags may still have stood in the outbox when a read began."""
@@ -159,9 +188,7 @@ class Judge:
                 case ["error", time, doing, name, text, by_database]:
                     if not by_database:
                         self.score(time).errors[f"{doing}: {name}"] += 1
-                        if len(self.verdicts.examples) < EXAMPLES:
-                            self.verdicts.examples.append(f"error while {doing}ing: {name}: {text}")
+                        self.verdicts.tell("error", partial("{}: {}: {}".format, doing, name, text))
                 case ["own", time, key, wanted, shown]:
                     self.score(time).stale["own"] += 1
-                    if len(self.verdicts.examples) < EXAMPLES:
-                        self.verdicts.examples.append(f"own: item {key} shows {shown}, written here: {wanted}")
+                    self.verdicts.tell("own", partial("item {} shows {}, written here: {}".format, key, shown, wanted))

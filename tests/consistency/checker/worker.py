@@ -21,12 +21,12 @@ CREATE SEQUENCE checker_stamps START 1000;
 CREATE TABLE checker_journal (stamp bigint PRIMARY KEY);
 """
 WATCH_OUTBOX = """
-CREATE TABLE checker_outbox (id bigint, deleted boolean, tags text, at timestamptz);
+CREATE TABLE public.checker_outbox (id bigint, deleted boolean, tags text, at timestamptz);
 CREATE FUNCTION checker_watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   IF TG_OP = 'DELETE' THEN
-    INSERT INTO checker_outbox VALUES (OLD.id, true, '', clock_timestamp());
+    INSERT INTO public.checker_outbox VALUES (OLD.id, true, '', clock_timestamp());
   ELSE
-    INSERT INTO checker_outbox VALUES (NEW.id, false, NEW.tags, clock_timestamp());
+    INSERT INTO public.checker_outbox VALUES (NEW.id, false, NEW.tags, clock_timestamp());
   END IF;
   RETURN NULL;
 END $$;

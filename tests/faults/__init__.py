@@ -1,0 +1,1 @@
+"""Faults of real servers: what was acknowledged is never read older, pages never raise, and hits come again."""

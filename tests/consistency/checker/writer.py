@@ -46,12 +46,13 @@ class Writer:
 
     def write(self) -> None:
         """Carry out one transaction and log how it ended."""
-        begin, (stamp, spare) = now(), (0, 0)
+        begin, stamp = now(), 0
         clock.sent = 0
         try:
             with transaction.atomic():
-                stamp, spare = stamps()
-                touched = self.transact(stamp, spare)
+                items = self.locked()
+                stamp, spare = stamps()  # under the locks: a later stamp is a later write
+                touched = self.transact(items, stamp, spare)
                 if not touched or self.random.random() < 0.08:
                     go_back()
                 journal(stamp)
@@ -67,11 +68,15 @@ class Writer:
         else:
             self.log.line("ack", acknowledged, stamp, clock.sent, clock.returned)
 
-    def transact(self, stamp: int, spare: int) -> dict[int, int]:
-        """Write one to three rows; return the keys that changed, with the shelf where each then stands."""
-        wanted = sorted({int(self.random.random() ** 1.5 * ITEMS) + 1 for _ in range(self.random.choice((1, 1, 2, 3)))})
+    def locked(self) -> list[Item]:
+        """Lock one to three rows, in the order of their keys."""
+        wanted = {int(self.random.random() ** 1.5 * ITEMS) + 1 for _ in range(self.random.choice((1, 1, 2, 3)))}
+        return list(Item.objects.select_for_update().filter(pk__in=wanted).order_by("pk"))
+
+    def transact(self, items: list[Item], stamp: int, spare: int) -> dict[int, int]:
+        """Write some rows; return the keys that changed, with the shelf where each then stands."""
         touched: dict[int, int] = {}
-        for item in Item.objects.select_for_update().filter(pk__in=wanted).order_by("pk"):
+        for item in items:
             if self.random.random() < 0.15:
                 self.savepoint(item, spare)
                 item.refresh_from_db()

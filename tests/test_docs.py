@@ -124,7 +124,18 @@ def test_an_exception_stands_in_the_reference(name: str) -> None:
     assert f"| `{name}` |" in (ROOT / "docs/reference/exceptions.md").read_text()
 
 
-@pytest.mark.parametrize("kind", [hooks.Lookup, hooks.Invalidated, hooks.Refused, hooks.StoreDown, hooks.StoreUp])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        hooks.Lookup,
+        hooks.Invalidated,
+        hooks.Refused,
+        hooks.Audited,
+        hooks.Shadowed,
+        hooks.StoreDown,
+        hooks.StoreUp,
+    ],
+)
 def test_an_event_stands_with_its_fields(kind: type[tuple[object, ...]]) -> None:
     fields = ", ".join(getattr(kind, "_fields", ()))
 

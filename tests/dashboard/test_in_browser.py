@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 
-from cachekit import hooks, invalidate, stats
-from cachekit.hooks import Lookup
+from cachekit import cached, hooks, invalidate, stats
+from cachekit.hooks import Audited, Lookup
 from tests.chromium import chromium, require
 from tests.dashboard.people import url
 from tests.test_browser import everything, fill
@@ -104,6 +104,23 @@ def test_no_page_scrolls_sideways(page: Page, width: int) -> None:
     for address in (url("changelist"), url("keys", "default"), url("purge")):
         page.goto(address)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+
+
+def test_consistency_is_shown_and_a_key_says_what_invalidated_it(page: Page) -> None:
+    hooks.tell(Lookup("default", "function", "top", "hit"))
+    for result, times in {"match": 999, "mismatch": 1, "raced": 3}.items():
+        for _ in range(times):
+            hooks.tell(Audited("default", "function", "top", result, 0))
+    hooks.tell(Audited("default", "function", "top", "mismatch", 1))
+    cached(60, name="top", tags=("shop.product#3",))(list)()
+    invalidate("shop.product#3", why="import", by="ana", alias="default")
+
+    page.goto(url("changelist"))
+    assert "Functions\taudit\t3.0\t1,000\t1\t1" in page.get_by_test_id("ck-consistency").inner_text()
+
+    page.goto(url("keys", "default"))
+    page.get_by_test_id("ck-rows").get_by_role("link").first.click()
+    assert "made it stale" in page.get_by_test_id("ck-trace").inner_text()
 
 
 def test_a_server_that_is_away_shows_a_page(page: Page, use_cache: Any) -> None:

@@ -65,6 +65,8 @@ def _reading(get_from_clause: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _capture(compiler: SQLCompiler, capture: Capture) -> None:
+    if compiler.query.select_for_update:
+        capture.spoil("select_for_update() locks rows, which a value from a cache would not")
     try:
         capture.depend(*tags_of(compiler.query, compiler.connection.alias))
     except HoldsSQL:

@@ -211,6 +211,8 @@ def _table(one: Any) -> Table:
 def _changes_by_itself(tree: Any) -> str:
     from sqlglot import expressions as exp  # noqa: PLC0415 - as above
 
+    if next(tree.find_all(exp.Lock), None) is not None:
+        return "it locks rows, which a value from a cache would not"
     for one in tree.find_all(exp.Func, exp.Literal):
         if isinstance(one, exp.Func) and type(one).__name__.startswith(_CHANGES_BY_ITSELF):
             return f"{type(one).__name__}() answers differently each time"

@@ -88,7 +88,7 @@ WRITES = [
 
 READS = [
     # vendor, statement, tables read ("!" unreadable)
-    ("postgresql", "SELECT * FROM a WHERE id = %s FOR UPDATE SKIP LOCKED", "a"),
+    ("postgresql", "SELECT * FROM a WHERE id = %s FOR UPDATE SKIP LOCKED", "! a"),
     ("postgresql", 'SELECT * FROM "public"."shop_product" AS p JOIN b ON b.id = p.id', "b public.shop_product"),
     ("postgresql", "SELECT * FROM a LEFT JOIN LATERAL (SELECT * FROM b WHERE b.a = a.id LIMIT 1) c ON true", "a b"),
     ("postgresql", "WITH c AS (SELECT * FROM a) SELECT * FROM c", "a"),

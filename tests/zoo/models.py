@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
 from django.contrib.contenttypes.models import ContentType
@@ -215,3 +215,57 @@ class Search(models.Model):
 
     def __str__(self) -> str:
         return f"{self.words}: {self.count}"
+
+
+class Output(models.Model):
+    """What each author has written, by a view in the database that tests make."""
+
+    CACHEKIT_DEPENDS_ON: ClassVar[tuple[str, ...]] = ("zoo.Author", "zoo.Book")
+
+    author = models.OneToOneField(Author, on_delete=models.DO_NOTHING, primary_key=True, related_name="+")
+    books = models.IntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "zoo_output"
+
+    def __str__(self) -> str:
+        return f"{self.author_id}: {self.books}"
+
+
+class Digest(models.Model):
+    """The same as of the last REFRESH of a materialized view."""
+
+    author = models.OneToOneField(Author, on_delete=models.DO_NOTHING, primary_key=True, related_name="+")
+    books = models.IntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "zoo_digest"
+
+    def __str__(self) -> str:
+        return f"{self.author_id}: {self.books}"
+
+
+later: Any = models
+if hasattr(models, "DB_CASCADE"):  # Django 6.1
+
+    class Crate(models.Model):
+        """Its bottles go with it, by the database alone."""
+
+        name = models.CharField(max_length=20)
+
+    class Bottle(models.Model):
+        """Its labels go with it, and so when its crate does."""
+
+        crate = models.ForeignKey(Crate, on_delete=later.DB_CASCADE)
+
+    class Label(models.Model):
+        """Goes with its bottle."""
+
+        bottle = models.ForeignKey(Bottle, on_delete=later.DB_CASCADE)
+
+    class Taster(models.Model):
+        """Stays when a bottle goes."""
+
+        bottle = models.ForeignKey(Bottle, on_delete=later.DB_SET_NULL, null=True)

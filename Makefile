@@ -43,7 +43,7 @@ simulate: $(STAMP) ## Run 20 seeds of the simulator, a million reads each
 
 consistency: $(STAMP) ## Break real servers under cachekit and its peers, compare every read, write the docs' figures
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[consistency]' || $(BIN)/python -m pip install --quiet -e '.[consistency]'
-	@$(BIN)/python -m tests.consistency.checker --reads 1000000 --json .cache/consistency.json --docs
+	@$(BIN)/python -m tests.consistency.checker --reads 1000000 --docs
 
 screenshots: $(STAMP) ## Take the pictures of the README from the running demo
 	@$(BIN)/python -m docs.screenshots

@@ -9,29 +9,31 @@ from pathlib import Path
 from tests.consistency.checker import report
 from tests.consistency.checker.director import Director, Outcome, Plan
 from tests.consistency.checker.faults import FAULTS, SHORT
+from tests.consistency.checker.figures import gather, missing
 from tests.consistency.checker.subjects import SUBJECTS
 from tests.servers import Postgres
 
 EVERYBODY = ("cachekit", "triggers", "aside", "cacheops", "cachalot")
-DOCS = Path(__file__).parents[3] / "docs" / "explanation"
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs" / "explanation"
+FIGURES = ROOT / ".cache" / "consistency.json"
 
 
 def main() -> int:
     """Run what the command line asks for; fail if cachekit broke its promise."""
     asked = arguments()
-    outcomes = []
+    outcomes, found = [], {}
     with Postgres("--synchronous_commit=on", "--max_connections=60") as database:
         for name in asked.subject or EVERYBODY:
-            if lacks := report.missing(SUBJECTS[name]):
+            if lacks := missing(SUBJECTS[name]):
                 print(f"{name} is left out: {lacks} is not installed (pip install 'django-cachekit[consistency]')")
                 continue
             outcome = Director(planned(asked, name), database).run()
             outcomes.append(outcome)
-            print(report.described(outcome), flush=True)
-    if asked.json:
-        asked.json.write_text(report.as_json(outcomes))
+            found = gather([outcome], asked.json)
+            print(report.described(name, found[name]), flush=True)
     if asked.docs:
-        report.write(outcomes, DOCS)
+        report.write(found, DOCS)
     return int(any(map(broken, outcomes)))
 
 
@@ -46,9 +48,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--readers", type=int, default=3)
     parser.add_argument("--writers", type=int, default=2)
     parser.add_argument("--server", choices=["valkey", "redis"], default="valkey")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--json", type=Path, default=FIGURES, help="where to gather the figures")
     parser.add_argument("--keep", type=Path, help="where to leave every process's log")
-    parser.add_argument("--docs", action="store_true", help="write table and plot into the documentation")
+    parser.add_argument("--docs", action="store_true", help="write table and plot from them into the documentation")
     return parser.parse_args()
 
 

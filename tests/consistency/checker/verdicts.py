@@ -80,8 +80,8 @@ class Verdicts:
     """Values that were stale when all had been quiet for longer than any lease."""
     told: dict[str, list[str]] = field(default_factory=dict)
     """The first of each kind in full."""
-    delays: list[int] = field(default_factory=list)
-    """How old, in nanoseconds, what reads did not show of writes from outside Django."""
+    delays: dict[int, int] = field(default_factory=dict)
+    """For each write from outside Django for how many nanoseconds some read did not show it."""
 
     @property
     def examples(self) -> list[str]:
@@ -120,6 +120,8 @@ class Judge:
                 self.found(read, wrong)
         for write in self.truth.writes.values():
             self.score(write.begin).writes += 1
+            if write.outside:
+                self.verdicts.delays.setdefault(write.stamp, 0)
         for score in self.verdicts.faults.values():
             self.verdicts.whole.add(score)
         return self.verdicts
@@ -155,7 +157,7 @@ class Judge:
         score.stale[kind] += 1
         score.longest[kind] = max(score.longest[kind], age)
         if kind == "outside":
-            self.verdicts.delays.append(age)
+            self.verdicts.delays[worst.missed] = max(self.verdicts.delays.get(worst.missed, 0), age)
         if kind == "acknowledged":
             score.missed.add((worst.missed, worst.key))
         self.verdicts.tell(kind, partial(self.telling, read, worst))

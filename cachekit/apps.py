@@ -19,13 +19,14 @@ class CachekitConfig(AppConfig):
 
     def ready(self) -> None:
         """Let the ORM's reads and writes be seen; connect, and do nothing else."""
-        from cachekit import checks, computing, hooks, invalidation, logs, orm, stats, warming  # noqa: F401, PLC0415 - the registry must be ready
+        from cachekit import checks, computing, hooks, invalidation, logs, orm, outbox, stats, warming  # noqa: F401, PLC0415 - the registry must be ready
 
         orm.install()
         post_migrate.connect(_refresh_triggers, sender=self, dispatch_uid="cachekit.triggers")
         logs.install()
-        computing.plug(orm.dirty_tags)
-        invalidation.plug(orm.drained)
+        computing.plug(orm.dirty_tags, orm.oldest)
+        invalidation.plug(orm.drained, orm.open_connections)
+        invalidation.plug_recorder(outbox.record)
         hooks.subscribe(hooks.Lookup, stats.count)
         _hear_of_audits()
         warming.discover()

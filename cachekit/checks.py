@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +12,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name for it
 from django.core.exceptions import ImproperlyConfigured
 
-from cachekit import conf, registry, stores, tenants
+from cachekit import conf, registry, stores, tenants, triggers
 from cachekit.exceptions import ImproperStore, MissingExtra, StoreUnavailable
 from cachekit.outbox import health
 from cachekit.outbox.relaying import COMMAND
@@ -23,8 +22,9 @@ KINDS: dict[Any, tuple[type, ...]] = {
     bool: (bool,),
     int: (int,),
     float: (int, float),
-    bool | tuple[str, ...]: (bool, list, tuple),
     tuple[str, ...]: (tuple, list),
+    bool | tuple[str, ...]: (bool, list, tuple),
+    dict[str, Any]: (dict,),
 }
 DOORS = ("function", "view", "fragment", "query")
 
@@ -68,7 +68,7 @@ def _unknown(name: Any) -> CheckMessage:
 
 
 def _default(name: str) -> Any:
-    return next(field.default for field in dataclasses.fields(conf.Conf) if field.name == name)
+    return getattr(conf.Conf(), name)
 
 
 @register(Tags.caches)
@@ -115,6 +115,36 @@ def _index_errors() -> Iterator[CheckMessage]:
         except ImproperlyConfigured as error:
             hint = "Name models as Django does: ('shop.Order', 'shop.Line')."
             yield Error(str(error), hint=hint, obj=model, id="cachekit.E007")
+
+
+@register(Tags.caches)
+def check_outbox(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Check what CACHEKIT["OUTBOX"] says."""
+    value = conf.conf().OUTBOX
+    if value in ("outages", "always"):
+        return []
+    message = f"CACHEKIT['OUTBOX'] must be 'outages' or 'always', not {value!r}"
+    return [Error(message, hint="The default is 'outages'.", id="cachekit.E002")]
+
+
+@register(Tags.database)
+def check_triggers(
+    *, app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any
+) -> list[CheckMessage]:
+    """Check that whatever is written passes through the outbox, where CACHEKIT["OUTBOX"] says so."""
+    return [one for using in databases or () for one in _uncovered(using)] if conf.conf().OUTBOX == "always" else []
+
+
+def _uncovered(using: str) -> Iterator[CheckMessage]:
+    try:
+        found = triggers.status(using, triggers.models_of(using))
+    except triggers.Unsupported as error:
+        yield Warning(f"CACHEKIT['OUTBOX'] is 'always', but {error}", hint="Say 'outages'.", id="cachekit.W003")
+        return
+    if missing := [one.model for one in found if one.state != "installed"]:
+        message = f"CACHEKIT['OUTBOX'] is 'always', but these have no triggers in '{using}': {', '.join(missing)}"
+        hint = f"Run manage.py cachekit triggers install --database {using}; without, a restored cache may be stale."
+        yield Warning(message, hint=hint, id="cachekit.W003")
 
 
 @register(Tags.caches, deploy=True)

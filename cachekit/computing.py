@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 from cachekit import hooks
 from cachekit.conf import conf
 from cachekit.core import steps
-from cachekit.core.capture import Capture, capturing, current
+from cachekit.core.capture import Capture, capturing, current, reading_primaries
 from cachekit.core.entry import NEVER, Header
 from cachekit.core.flights import Flight, Job, Outcome, chain, running_loop
 from cachekit.core.plans import Answer, Join, Plan, Produce, Produced, Visit
@@ -35,16 +35,33 @@ dirty_tags: Callable[[], Collection[str]] = tuple
 """Asks for the tags that the transactions open here have written; the ORM's room plugs itself in."""
 
 
-def plug(dirty: Callable[[], Collection[str]]) -> None:
-    """Say who knows what open transactions have written."""
-    global dirty_tags  # noqa: PLW0603 - one socket, one plug
-    dirty_tags = dirty
+def _no_snapshot() -> float | None:
+    return None
+
+
+snapshot: Callable[[], float | None] = _no_snapshot
+"""Asks for a moment (monotonic) before the oldest snapshot that transactions open here read; plugged in as above."""
+
+
+def plug(dirty: Callable[[], Collection[str]], oldest: Callable[[], float | None]) -> None:
+    """Say who knows what open transactions have written, and since when they see nothing new."""
+    global dirty_tags, snapshot
+    dirty_tags, snapshot = dirty, oldest
+
+
+class Made(NamedTuple):
+    """What one step of a plan has computed."""
+
+    step: Produce
+    capture: Capture
+    produced: Produced
 
 
 def run(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Any]) -> Answer:
     """Carry out a plan."""
     answer: Any = None
     error: BaseException | None = None
+    made: list[Made] = []
     try:
         while True:
             step = plan.throw(error) if error is not None else plan.send(answer)
@@ -52,7 +69,7 @@ def run(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Any]) -> A
             try:
                 match step:
                     case Produce():
-                        answer = _produce(store, visit, step, produce)
+                        answer = _produce(store, visit, step, produce, made)
                     case Join(flight, seconds):
                         answer = _join(flight, seconds)
                     case _:
@@ -60,6 +77,7 @@ def run(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Any]) -> A
             except BaseException as raised:  # noqa: BLE001 - the plan decides what it means
                 error = raised
     except StopIteration as end:
+        _handed_on(made)
         result: Answer = end.value
         return result
 
@@ -68,6 +86,7 @@ async def arun(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Awa
     """Like `run`."""
     answer: Any = None
     error: BaseException | None = None
+    made: list[Made] = []
     try:
         while True:
             step = plan.throw(error) if error is not None else plan.send(answer)
@@ -75,7 +94,7 @@ async def arun(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Awa
             try:
                 match step:
                     case Produce():
-                        answer = await _aproduce(store, visit, step, produce)
+                        answer = await _aproduce(store, visit, step, produce, made)
                     case Join(flight, seconds):
                         answer = await _ajoin(flight, seconds)
                     case _:
@@ -85,6 +104,7 @@ async def arun(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Awa
             except BaseException as raised:  # noqa: BLE001 - the plan decides what it means
                 error = raised
     except StopIteration as end:
+        _handed_on(made)
         result: Answer = end.value
         return result
 
@@ -117,24 +137,29 @@ async def _ajoin(flight: Flight, seconds: float) -> Outcome | None:
     return flight.future.result()
 
 
-def _produce(store: Store, visit: Visit, step: Produce, produce: Callable[[], Any]) -> Produced:
+def _produce(store: Store, visit: Visit, step: Produce, produce: Callable[[], Any], made: list[Made]) -> Produced:
     with _computing(store, visit, step) as (capture, started):
-        produced = _encoded(visit, step, capture, started, produce())
-    return _handed_on(visit, step, capture, produced)
+        produced = _encoded(visit, capture, started, produce())
+    return _noted(visit, Made(step, capture, produced), made)
 
 
-async def _aproduce(store: Store, visit: Visit, step: Produce, produce: Callable[[], Awaitable[Any]]) -> Produced:
+async def _aproduce(
+    store: Store, visit: Visit, step: Produce, produce: Callable[[], Awaitable[Any]], made: list[Made]
+) -> Produced:
     with _computing(store, visit, step) as (capture, started):
-        produced = _encoded(visit, step, capture, started, await produce())
-    return _handed_on(visit, step, capture, produced)
+        produced = _encoded(visit, capture, started, await produce())
+    return _noted(visit, Made(step, capture, produced), made)
 
 
 @contextmanager
 def _computing(store: Store, visit: Visit, step: Produce) -> Iterator[tuple[Capture, float]]:
     """Collect what is read inside, keep the lease alive, and let nobody of this job wait for itself."""
     begun, spec = step.begun, visit.spec
-    capture = Capture(begun.epoch if begun else b"", begun.read_point if begun else 0, spec.policy.tags)
+    point = begun.read_point if begun else 0
+    capture = Capture(begun.epoch if begun else b"", point, spec.policy.tags, store.samples)
     capture.depend(*spec.tags)
+    if begun is not None and visit.found is not None and visit.found.epoch == begun.epoch:
+        capture.changed = visit.found.newest
     token = begun.token if begun else ""
 
     def hold() -> bool:
@@ -142,13 +167,14 @@ def _computing(store: Store, visit: Visit, step: Produce) -> Iterator[tuple[Capt
 
     outer = job.set(visit.job)
     try:
-        with keeper.keeping(step.lease if token else 0, hold), capturing(capture):
+        holding = keeper.keeping(step.lease if token else 0, hold)
+        with holding, capturing(capture), reading_primaries(only=step.primary):
             yield capture, time.monotonic()
     finally:
         job.reset(outer)
 
 
-def _encoded(visit: Visit, step: Produce, capture: Capture, started: float, value: Any) -> Produced:
+def _encoded(visit: Visit, capture: Capture, started: float, value: Any) -> Produced:
     """Encode inside the capture, so that what a lazy value reads is captured too."""
     spec, payload = visit.spec, b""
     if not capture.obstacle:
@@ -163,15 +189,16 @@ def _encoded(visit: Visit, step: Produce, capture: Capture, started: float, valu
     header = _header(visit, capture, value, int((time.monotonic() - started) * 1_000_000))
     if len(header.tags) > MAX_TAGS_BYTES:
         capture.refuse(f"it depends on too many tags ({len(header.tags) // 8:,})")
-    if header.expiry == NEVER:
-        return Produced(value, None if capture.obstacle else header, payload, NEVER)
-    ttl = (header.expiry - capture.read_point) // 1000 + int(spec.policy.grace * 1000)
-    return Produced(value, None if capture.obstacle else header, payload, max(ttl, 0))
+    ttl = NEVER
+    if header.expiry != NEVER:
+        ttl = max((header.expiry - capture.began) // 1000 + int(spec.policy.grace * 1000), 0)
+    lags = capture.lags and (capture.undated or not capture.obstacle)
+    return Produced(value, None if capture.obstacle else header, payload, ttl, lags)
 
 
 def _header(visit: Visit, capture: Capture, value: Any, cost: int) -> Header:
     seconds = visit.spec.policy.lifetime(value, random.random())  # noqa: S311 - no secret
-    expiry = NEVER if math.isinf(seconds) else capture.read_point + int(seconds * 1_000_000)
+    expiry = NEVER if math.isinf(seconds) else capture.began + int(seconds * 1_000_000)
     return Header(
         codec=visit.spec.codec.number,
         epoch=capture.epoch,
@@ -183,17 +210,27 @@ def _header(visit: Visit, capture: Capture, value: Any, cost: int) -> Header:
     )
 
 
-def _handed_on(visit: Visit, step: Produce, capture: Capture, produced: Produced) -> Produced:
-    """Tell the computation around this one what went into it."""
+def _noted(visit: Visit, one: Made, made: list[Made]) -> Produced:
+    """Keep what was computed for the computation around this one, in the place of what was too old."""
+    spec, capture = visit.spec, one.capture
     if capture.obstacle:
-        hooks.tell(hooks.Refused(visit.spec.alias, visit.spec.door, visit.spec.name, capture.obstacle))
+        hooks.tell(hooks.Refused(spec.alias, spec.door, spec.name, capture.obstacle))
+    if one.step.primary:
+        made.clear()
+    made.append(one)
+    return one.produced
+
+
+def _handed_on(made: list[Made]) -> None:
+    """Tell the computation around this one what went into it."""
     outer = current.get()
     if outer is None:
-        return produced
-    if step.begun is None:
-        outer.spoil("the cache server is away")
-    if capture.taint:
-        outer.spoil(capture.taint)
-    inner = Header(0, capture.epoch, capture.read_point, capture.oldest, capture.expiry, 0, capture.tags)
-    outer.take_in(produced.header or inner, capture.read_point)
-    return produced
+        return
+    for step, capture, produced in made:
+        if step.begun is None:
+            outer.spoil("the cache server is away")
+        if capture.taint:
+            outer.spoil(capture.taint)
+        inner = Header(0, capture.epoch, capture.read_point, capture.oldest, capture.expiry, 0, capture.tags)
+        outer.take_in(produced.header or inner, capture.read_point)
+        outer.lags = outer.lags or capture.lags

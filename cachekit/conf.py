@@ -38,16 +38,24 @@ class Conf:
     """Whether `cached_view` says HIT, MISS or BYPASS in the header X-Cachekit."""
     MAX_STALENESS: float = 0
     """The oldest that is served while no relay attests that the server was told of every write; 0 asks for none."""
+    OUTBOX: str = "outages"
+    """What passes through the outbox: `outages`, what a cache could not be told, or `always`, every invalidation."""
+    OUTBOX_RETENTION: float = 3600
+    """How long rows are kept, with `always`, to be told again to a cache server that was restored or promoted."""
     STATS_INTERVAL: float = 10
     """How often a process sends its counts to the store; 0 turns statistics off."""
-    AUDIT: int = 0
-    """One hit in so many is computed once more and compared; 0 none."""
-    SHADOW: bool | tuple[str, ...] = False
-    """Whether doors only pretend to cache: they compute, serve that, and compare; or the aliases and doors that do."""
+    REPLICAS: dict[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+    """The aliases of DATABASES that are replicas: of which other, and how many seconds they may be behind."""
+    NEWER_THAN_SNAPSHOT: bool = False
+    """Whether a transaction that reads a snapshot is given entries that are newer than it."""
     TENANT: str = ""
     """The dotted path of a callable that names the tenant of the moment."""
     SHARED: tuple[str, ...] = ()
     """Apps and models whose tables all tenants share."""
+    AUDIT: int = 0
+    """One hit in so many is computed once more and compared; 0 none."""
+    SHADOW: bool | tuple[str, ...] = False
+    """Whether doors only pretend to cache: they compute, serve that, and compare; or the aliases and doors that do."""
 
 
 NAMES = frozenset(field.name for field in dataclasses.fields(Conf))

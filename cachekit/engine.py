@@ -11,7 +11,7 @@ from typing import Any
 
 from cachekit import auditing, computing, hooks, shadowing
 from cachekit.conf import Conf, conf
-from cachekit.core.capture import current
+from cachekit.core.capture import current, reading_primaries
 from cachekit.core.codecs import Undecodable
 from cachekit.core.entry import Found, Verdict, judge
 from cachekit.core.flights import Flights, Job
@@ -69,7 +69,8 @@ def resolve(spec: Spec, produce: Callable[[], Any]) -> Answer:
             auditing.after_hit(store, spec, seen, produce)
         return seen
     if seen is None:
-        return Answer(Verdict.MISSING, None, value=produce(), computed=True)
+        with reading_primaries():
+            return Answer(Verdict.MISSING, None, value=produce(), computed=True)
     answer = computing.run(store, renew(seen, flights), seen, produce)
     if answer.computed:
         return answer
@@ -91,7 +92,8 @@ async def aresolve(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Answer:
             await auditing.aafter_hit(store, spec, seen, produce)
         return seen
     if seen is None:
-        return Answer(Verdict.MISSING, None, value=await produce(), computed=True)
+        with reading_primaries():
+            return Answer(Verdict.MISSING, None, value=await produce(), computed=True)
     answer = await computing.arun(store, renew(seen, flights), seen, produce)
     if answer.computed:
         return answer
@@ -130,22 +132,40 @@ async def _aload(store: Store, spec: Spec) -> Found | None:
 def _judged(spec: Spec, store: Store, found: Found | None) -> Answer | Visit | None:
     """Apply the law: an answer if it is fresh, else the errand to renew it; None computes in private."""
     now, verdict, dirty = store.now(), Verdict.MISSING, computing.dirty_tags()
+    snapshot = computing.snapshot()
+    past = snapshot is not None and found is not None and not _is_shown(store, found, snapshot)
     if found is not None and found.header is not None:
         header = found.header
         verdict = judge(found, now, (1 - random.random()) ** spec.policy.beta)  # noqa: S311 - no secret
+        hides = (past and not spec.policy.newer_than_snapshot) or (dirty and touches(header.tags, dirty))
         if mode.get() == "refresh" and verdict is not Verdict.STALE:
             verdict, found = Verdict.MISSING, found._replace(header=None)
-        elif verdict is Verdict.FRESH and not (dirty and touches(header.tags, dirty)):
+        elif verdict is Verdict.FRESH and not hides:
             answer = _decoded(spec, Answer(verdict, header, max(header.read_point, found.last), found.payload))
             if answer is not None:
                 _count(spec, "hit")
                 return answer
             verdict = Verdict.MISSING
-    if dirty:  # own writes are not committed yet: nobody else may see what is computed from them
-        _count(spec, "bypass")
+    if dirty or past:  # own writes are not committed yet, what is past is over: nobody else may see what comes of it
+        _set_apart(spec)
         return None
     _count(spec, "error" if found is None else "hit" if verdict is Verdict.EARLY else verdict.value)
-    return Visit(spec, found, verdict, computing.job.get() or Job(), time.monotonic(), now, mode.get() == "refresh")
+    visit = Visit(spec, found, verdict, computing.job.get() or Job(), time.monotonic(), now, mode.get() == "refresh")
+    return visit if snapshot is None else visit._replace(private=True)
+
+
+def _is_shown(store: Store, found: Found, snapshot: float) -> bool:
+    """Tell whether a snapshot shows what was found too: nothing it depends on was invalidated since the snapshot."""
+    point = store.samples.before(snapshot, found.epoch)
+    store.samples.note(time.monotonic(), found.epoch, found.last)  # for the next snapshot
+    return point is not None and found.newest <= point
+
+
+def _set_apart(spec: Spec) -> None:
+    """Have a value computed that is its reader's own; what contains it depends on it all the same."""
+    _count(spec, "bypass")
+    if (outer := current.get()) is not None:
+        outer.depend(*spec.tags, *spec.policy.tags)
 
 
 def _decoded(spec: Spec, answer: Answer) -> Answer | None:

@@ -10,9 +10,11 @@ from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import connections, transaction
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachekit import hooks, tenants
+from cachekit.conf import conf
 from cachekit.core.steps import Begin, Intend, Invalidate, Withdraw
 from cachekit.core.tags import EVERYTHING
 from cachekit.exceptions import CachekitError, StoreUnavailable
@@ -25,16 +27,27 @@ MAX_WAITING = 1000
 
 drained: Callable[[str], bool] = bool
 """Relays what outboxes hold for a cache, tells whether nothing is left; the ORM's room plugs itself in."""
+open_connections: Callable[[], Iterable[BaseDatabaseWrapper]] = tuple
+"""Asks for the connections of the transactions open here; plugged in as above."""
+
+recorder: Callable[[Collection[str], Collection[str]], object] | None = None
+"""Writes what is invalidated by hand into the outbox, where everything passes through it; plugged in as above."""
 
 _lock = threading.Lock()
 _undelivered: dict[str, list[Invalidate]] = {}
 _courier: tuple[int, threading.Thread] | None = None
 
 
-def plug(relays: Callable[[str], bool]) -> None:
-    """Say who knows what the outboxes hold."""
-    global drained  # noqa: PLW0603 - one socket, one plug
-    drained = relays
+def plug(relays: Callable[[str], bool], opened: Callable[[], Iterable[BaseDatabaseWrapper]]) -> None:
+    """Say who knows what the outboxes hold, and which transactions are open."""
+    global drained, open_connections
+    drained, open_connections = relays, opened
+
+
+def plug_recorder(records: Callable[[Collection[str], Collection[str]], object]) -> None:
+    """Say who writes into the outbox."""
+    global recorder  # noqa: PLW0603 - one socket, one plug
+    recorder = records
 
 
 def invalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bool:
@@ -45,18 +58,20 @@ def invalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bo
     Inside a transaction it does so at once and once more after the commit: until then others read the old rows.
     Raises InvalidTag.
     """
-    told = targets_of(things)
-    again = partial(invalidate_tags, told, why=why, by=by, only=(alias,) if alias else ())
-    for connection in connections.all(initialized_only=True):
-        if connection.in_atomic_block:
-            transaction.on_commit(again, using=connection.alias, robust=True)
+    told, only = targets_of(things), (alias,) if alias else ()
+    if recorder is not None and conf().OUTBOX == "always":
+        recorder(told, only)
+    again = _repeated(told, why, by, only)
     return not again()
 
 
 async def ainvalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bool:
     """Like `invalidate`; querysets must be named by their model or their instances."""
-    missed = []
-    for one, step in _steps(targets_of(things), why, by, "", (alias,) if alias else ()):
+    told, only, missed = targets_of(things), (alias,) if alias else (), []
+    if recorder is not None and conf().OUTBOX == "always":
+        await sync_to_async(recorder)(told, only)
+    _repeated(told, why, by, only)
+    for one, step in _steps(told, why, by, "", only):
         try:
             await adeliver(one)
             await store_for(one).ado(step)
@@ -66,6 +81,19 @@ async def ainvalidate(*things: Any, why: str = "", by: str = "", alias: str = ""
         else:
             hooks.tell(hooks.Invalidated(one, step.tags, why, by))
     return not missed
+
+
+def _repeated(told: Collection[str], why: str, by: str, only: Collection[str]) -> Callable[[], Collection[str]]:
+    """Return what invalidates, and have it done once more after the commit of each transaction that is open here.
+
+    An awaiter's may be open on another thread, which waits for it meanwhile.
+    """
+    again = partial(invalidate_tags, told, why=why, by=by, only=only)
+    here = {id(one): one for one in (*connections.all(initialized_only=True), *open_connections())}
+    for connection in here.values():
+        if connection.in_atomic_block:
+            connection.on_commit(again, robust=True)
+    return again
 
 
 def invalidate_tags(

@@ -20,6 +20,7 @@ from django.db.models import DecimalField, Field, ForeignKey, Model, QuerySet
 from cachekit import tenants
 from cachekit.core import tags
 from cachekit.core.keys import fingerprint
+from cachekit.databases import primary_of
 from cachekit.exceptions import InvalidTag
 
 MAX_QUERYSET_ROWS = 1000
@@ -116,7 +117,13 @@ def is_own(model: type[Model]) -> bool:
     return model._meta.app_label == "cachekit"
 
 
+def database_of(using: str) -> str:
+    """Return the tag of everything that is read from a database, from its replicas too."""
+    return f"db:{primary_of(using)}"
+
+
 def _located(label: str, using: str) -> str:
+    using = primary_of(using)
     return tenants.qualified(label if using == "default" else f"{label}@{using}")
 
 
@@ -279,8 +286,9 @@ def row_tags(instance: Model) -> list[str]:
 
 
 def _queryset_targets(queryset: QuerySet[Any, Any]) -> Iterable[str]:
-    every: QuerySet[Any, Any] = QuerySet(queryset.model, using=queryset.db)  # no manager: one might hide rows
-    rows = list(every.filter(pk__in=queryset.values("pk"))[: MAX_QUERYSET_ROWS + 1])
+    using = primary_of(queryset.db)  # a replica may not have them yet
+    every: QuerySet[Any, Any] = QuerySet(queryset.model, using=using)  # no manager: one might hide rows
+    rows = list(every.filter(pk__in=queryset.using(using).values("pk"))[: MAX_QUERYSET_ROWS + 1])
     if len(rows) > MAX_QUERYSET_ROWS:
-        return whole(family_of(queryset.model, queryset.db))
-    return [tag for one in rows for tag in instance_targets(one, queryset.db)]
+        return whole(family_of(queryset.model, using))
+    return [tag for one in rows for tag in instance_targets(one, using)]

@@ -27,6 +27,7 @@ class Options(TypedDict, total=False):
     grace: float
     wait: float
     tags: tuple[str, ...]
+    newer_than_snapshot: bool
     audit: bool
     alias: str
 
@@ -70,6 +71,7 @@ def policy_of(given: Conf, options: tuple[tuple[str, Any], ...]) -> Policy:
         "negative_timeout": given.NEGATIVE_TIMEOUT,
         "jitter": given.JITTER,
         "wait": given.LEASE_WAIT,
+        "newer_than_snapshot": given.NEWER_THAN_SNAPSHOT,
     }
     return Policy(**{**defaults, **dict(options)})
 

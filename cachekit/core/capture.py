@@ -9,20 +9,49 @@ from typing import Final
 
 from cachekit.core import tags
 from cachekit.core.entry import NEVER, Header
+from cachekit.core.samples import Samples
 
 current: Final[ContextVar[Capture | None]] = ContextVar("cachekit_capture", default=None)
+on_primary: Final[ContextVar[bool]] = ContextVar("cachekit_on_primary", default=False)
+"""Whether what is read now must come from a primary, whatever the project's routers say."""
 
 
 class Capture:
     """The dependencies of one computation, and the moment at which all of them are known to have been true."""
 
-    __slots__ = ("_blobs", "_tags", "epoch", "expiry", "names_tags", "oldest", "read_point", "refusal", "taint")
+    __slots__ = (
+        "_blobs",
+        "_samples",
+        "_tags",
+        "began",
+        "changed",
+        "epoch",
+        "expiry",
+        "lags",
+        "names_tags",
+        "oldest",
+        "read_point",
+        "refusal",
+        "taint",
+        "undated",
+    )
 
-    def __init__(self, epoch: bytes, read_point: int, names: Iterable[str] = ()) -> None:
+    def __init__(
+        self, epoch: bytes, read_point: int, names: Iterable[str] = (), samples: Samples | None = None
+    ) -> None:
         self.epoch = epoch
+        self.began = read_point
+        """The ledger time at which it was begun."""
         self.read_point = read_point
         self.oldest = read_point
         self.expiry = NEVER
+        self.lags = False
+        """Whether a lagging replica was read, so that all this may be older than what its reader has been told of."""
+        self.undated = False
+        """Whether nobody knows from when is what was read."""
+        self.changed = 0
+        """When what the last value depended on was invalidated, as far as it is known."""
+        self._samples = samples
         self.refusal = ""
         """Why this value must not be stored."""
         self.taint = ""
@@ -44,6 +73,24 @@ class Capture:
         self.read_point = min(self.read_point, read_point)
         self.oldest = min(self.oldest, inner.oldest)
         self.expiry = min(self.expiry, inner.expiry)
+
+    def date_back(self, moment: float, reason: str) -> None:
+        """Note that something is read as it was at a moment (monotonic); spoilt for `reason` if no point is known."""
+        point = self._before(moment)
+        if point is None:
+            self.undated = True
+            self.spoil(reason)
+            return
+        self.read_point = min(self.read_point, point)
+        self.oldest = min(self.oldest, point)
+
+    def may_lag(self, moment: float) -> bool:
+        """Tell whether what was so at a moment (monotonic) can be stored, as far as anybody knows yet."""
+        point = self._before(moment)
+        return point is not None and point >= self.changed
+
+    def _before(self, moment: float) -> int | None:
+        return self._samples.before(moment, self.epoch) if self._samples is not None else None
 
     def refuse(self, reason: str) -> None:
         """Keep this value from being stored; an outer one may still be."""
@@ -72,6 +119,16 @@ def capturing(capture: Capture | None) -> Iterator[None]:
         yield
     finally:
         current.reset(token)
+
+
+@contextmanager
+def reading_primaries(*, only: bool = True) -> Iterator[None]:
+    """Read from primaries only inside, and in every computation inside, where `only` says so."""
+    token = on_primary.set(only or on_primary.get())
+    try:
+        yield
+    finally:
+        on_primary.reset(token)
 
 
 def depend(*texts: str) -> None:

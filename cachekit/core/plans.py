@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator
 from typing import Any, NamedTuple
@@ -23,6 +24,8 @@ class Produce(NamedTuple):
 
     begun: steps.Begun | None
     lease: float
+    primary: bool = False
+    """Whether it is to be read from primaries, since a replica's was too old."""
 
 
 class Join(NamedTuple):
@@ -39,6 +42,8 @@ class Produced(NamedTuple):
     header: Header | None
     payload: bytes
     ttl: int
+    lags: bool = False
+    """Whether a replica was read, so that only the ledger can tell whether it is fresh."""
 
 
 class Answer(NamedTuple):
@@ -65,6 +70,8 @@ class Visit(NamedTuple):
     now: int
     renews: bool = False
     """Whether it wants a computation that begins now, whatever is there."""
+    private: bool = False
+    """Whether it is computed from a snapshot: nobody waits for it, and it waits for nobody."""
 
     @property
     def ident(self) -> tuple[str, str]:
@@ -89,7 +96,8 @@ Plan = Generator[Any, Any, Answer]
 def renew(visit: Visit, flights: Flights) -> Plan:
     """Get a value that is not there: join who computes it already, or compute it under a lease."""
     deadline = visit.arrived + visit.spec.policy.wait
-    chances = 0 if flights.is_shunned(visit.ident) else 2  # the second computation began after we came: it serves
+    alike = not visit.private and not flights.is_shunned(visit.ident)
+    chances = 2 if alike else 0  # the second computation began after we came: it serves
     while chances:
         flight, leads = flights.enter(visit.ident, visit.job)
         if leads:
@@ -214,11 +222,27 @@ def _begin(visit: Visit, lease: float) -> Generator[Any, Any, steps.Begun | None
 
 
 def _compute(visit: Visit, begun: steps.Begun | None, share: Any) -> Plan:
-    """Produce, share with those who wait, store; a value that cannot be stored is handed out all the same."""
+    """Produce, share with those who wait, store; a value that cannot be stored is handed out all the same.
+
+    One that was read from a replica is handed out if the ledger calls it fresh, else computed again on the primary.
+    """
+    produced, saved = yield from _attempt(visit, begun, share, primary=False)
+    if produced.lags and not _is_fresh(produced.header, saved):
+        begun = yield from _begin(visit, 0)
+        produced, saved = yield from _attempt(visit, begun, share, primary=True)
+    header = produced.header
+    answer = Answer(visit.verdict, header, header.read_point if header else 0, value=produced.value, computed=True)
+    return answer._replace(born_stale=saved is not None and not _is_fresh(header, saved))
+
+
+def _attempt(
+    visit: Visit, begun: steps.Begun | None, share: Any, *, primary: bool
+) -> Generator[Any, Any, tuple[Produced, steps.Saved | None]]:
+    """Produce, share and store; return what the store said of it, None if it was not asked or is away."""
     started = time.monotonic()
     token = begun.token if begun else ""
     try:
-        produced: Produced = yield Produce(begun, _lease(visit))
+        produced: Produced = yield Produce(begun, _lease(visit), primary)
     except GeneratorExit:  # nobody drives this plan any more
         raise
     except BaseException:
@@ -226,20 +250,27 @@ def _compute(visit: Visit, begun: steps.Begun | None, share: Any) -> Plan:
             yield from _release(visit, token)
         raise
     header = produced.header
+    started = -math.inf if produced.lags else started  # what a replica shows is no news, whenever it was asked
     share(Outcome(started, header, produced.payload, refused=header is None))
     if header is None or begun is None or not produced.ttl:
         if token:
             yield from _release(visit, token)
-        return _answer(visit, produced)
+        return produced, None
     try:
         data = seal(header, produced.payload)
         ttl = 0 if produced.ttl == NEVER else produced.ttl
         saved: steps.Saved = yield steps.Save(visit.spec.key, data, ttl, header.tags, token)
     except StoreUnavailable:
-        return _answer(visit, produced)
-    fresh = saved.epoch == header.epoch and saved.newest <= header.read_point
-    share(Outcome(started, header, produced.payload, proven=fresh))
-    return _answer(visit, produced)._replace(born_stale=not fresh)
+        return produced, None
+    share(Outcome(started, header, produced.payload, proven=_is_fresh(header, saved)))
+    return produced, saved
+
+
+def _is_fresh(header: Header | None, saved: steps.Saved | None) -> bool:
+    """Tell whether the store called what was just stored fresh."""
+    if header is None or saved is None:
+        return False
+    return saved.epoch == header.epoch and saved.newest <= header.read_point
 
 
 def _release(visit: Visit, token: str) -> Generator[Any, Any, None]:
@@ -254,8 +285,3 @@ def _lease(visit: Visit) -> float:
     header = visit.found.header if visit.found else None
     usual = header.cost / 1_000_000 if header else 0
     return min(max(4 * usual, SHORTEST_LEASE), LONGEST_LEASE)
-
-
-def _answer(visit: Visit, produced: Produced) -> Answer:
-    header = produced.header
-    return Answer(visit.verdict, header, header.read_point if header else 0, value=produced.value, computed=True)

@@ -30,6 +30,8 @@ class Policy:
     """How eagerly an entry is renewed before it expires (XFetch); 0 never."""
     tags: tuple[str, ...] = ()
     """What every entry depends on beside what it reads through the ORM."""
+    newer_than_snapshot: bool = False
+    """Whether a transaction that reads a snapshot is given entries that are newer than it."""
     audit: bool = True
     """Whether values may be computed once more and compared; not those that differ each time by themselves."""
 

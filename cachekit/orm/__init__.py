@@ -3,6 +3,16 @@
 from cachekit.orm.compilers import install
 from cachekit.orm.outboxes import drained
 from cachekit.orm.queries import CachedManager, CachedQuerySet, cached_query
-from cachekit.orm.transactions import dirty_tags
+from cachekit.orm.snapshots import oldest
+from cachekit.orm.transactions import dirty_tags, open_connections
 
-__all__ = ["CachedManager", "CachedQuerySet", "cached_query", "dirty_tags", "drained", "install"]
+__all__ = [
+    "CachedManager",
+    "CachedQuerySet",
+    "cached_query",
+    "dirty_tags",
+    "drained",
+    "install",
+    "oldest",
+    "open_connections",
+]

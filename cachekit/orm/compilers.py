@@ -14,7 +14,7 @@ from django.db.models.sql.compiler import SQLCompiler, SQLDeleteCompiler, SQLIns
 
 from cachekit import registry
 from cachekit.core.capture import Capture, current
-from cachekit.orm import notices, rawsql, transactions, writing
+from cachekit.orm import notices, ongoing, rawsql, replicas, snapshots, transactions, writing
 from cachekit.orm.reading import HoldsSQL, Unreadable, tags_of
 
 _compiling: ContextVar[bool] = ContextVar("cachekit_compiling", default=False)
@@ -29,6 +29,7 @@ def install() -> None:
     SQLInsertCompiler.execute_sql = _inserting(SQLInsertCompiler.execute_sql)  # type: ignore[method-assign]
     connection_created.connect(transactions.watch, dispatch_uid="cachekit.transactions")
     rawsql.install()
+    replicas.install()
     connection_created.connect(_watch_cursors, dispatch_uid="cachekit.cursors")
     connection_created.connect(notices.listen, dispatch_uid="cachekit.notices")
 
@@ -41,10 +42,9 @@ def _executing(execute: Callable[..., Any]) -> Callable[..., Any]:
         capture = current.get()
         if capture is None:
             rows = _known(lambda: execute(self, *args, **kwargs))
-            transactions.fetching(self.connection, rows)
+            snapshots.fetching(self.connection, rows)
             return rows
-        if hazard := transactions.snapshot_hazard(self.connection):
-            capture.spoil(hazard)
+        snapshots.date(capture, self.connection)
         return _known(lambda: execute(self, *args, **kwargs))
 
     return execute_sql
@@ -123,7 +123,7 @@ def _write(compiler: SQLUpdateCompiler | SQLDeleteCompiler, execute: Callable[[]
 def _one_transaction(compiler: SQLCompiler, *, always: bool) -> Iterator[None]:
     """Open a transaction around an autocommit write that is more than one statement, or whose rows show only after."""
     connection: Any = compiler.connection
-    if not always or not transactions.commits_by_itself(connection):
+    if not always or not ongoing.commits_by_itself(connection):
         yield
         return
     mode = getattr(connection, "transaction_mode", None)
@@ -156,5 +156,5 @@ def _raw(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context
     if _compiling.get():
         return execute(sql, params, many, context)
     if "ISOLATION" in (text := str(sql).upper()):
-        transactions.isolated(context["connection"], text)
+        snapshots.isolated(context["connection"], text)
     return rawsql.carried_out(context["connection"], sql, lambda: execute(sql, params, many, context), many=many)

@@ -9,7 +9,8 @@ from django.db import DatabaseError, connections
 from cachekit import outbox
 from cachekit.core.capture import capturing
 from cachekit.models import Outbox
-from cachekit.orm.transactions import commits_by_itself, sees_the_latest
+from cachekit.orm.ongoing import commits_by_itself
+from cachekit.orm.snapshots import sees_the_latest
 
 logger = logging.getLogger("cachekit.outbox")
 

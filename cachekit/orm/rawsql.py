@@ -14,7 +14,7 @@ from django.db.backends.utils import CursorWrapper
 from cachekit import registry, tenants
 from cachekit.core.capture import Capture, current
 from cachekit.invalidation import invalidate_tags
-from cachekit.orm import routines, tables, transactions
+from cachekit.orm import ongoing, routines, snapshots, tables, transactions
 from cachekit.orm.sqltext import CTE, NEITHER, READS, Shape, Statement, Table, shape, tables_of
 
 MAKES = ("CREATE", "ALTER", "DROP")
@@ -75,7 +75,7 @@ def _written(connection: BaseDatabaseWrapper, seen: Shape, found: Statement) -> 
         targets = _told(one, connection)
         unknown = unknown or targets is None
         told.update(targets or ())
-    return [f"db:{connection.alias}"] if unknown else sorted(told)
+    return [registry.database_of(connection.alias)] if unknown else sorted(told)
 
 
 def _told(one: Table, connection: BaseDatabaseWrapper) -> Iterable[str] | None:
@@ -92,8 +92,7 @@ def _told(one: Table, connection: BaseDatabaseWrapper) -> Iterable[str] | None:
 
 
 def _capture(connection: BaseDatabaseWrapper, found: Statement, capture: Capture) -> None:
-    if hazard := transactions.snapshot_hazard(connection):
-        capture.spoil(hazard)
+    snapshots.date(capture, connection)
     families = {one: _families(one, connection) for one in found.reads}
     capture.depend(*{family for some in families.values() for family in some})
     if not capture.names_tags and (reason := _obstacle(connection, found, families)):
@@ -158,7 +157,7 @@ def _copy(self: CursorWrapper) -> Callable[..., AbstractContextManager[Any]]:
 @contextmanager
 def _copied(connection: Any, statement: Any, copy: Callable[[], AbstractContextManager[Any]]) -> Iterator[Any]:
     """Carry out a COPY, which commits where its block ends."""
-    alone = transactions.commits_by_itself(connection)
+    alone = ongoing.commits_by_itself(connection)
     with transaction.atomic(using=connection.alias) if alone else nullcontext():
         carried_out(connection, statement, lambda: None)
         with copy() as copied:

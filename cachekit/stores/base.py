@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from cachekit.core.entry import Found
+from cachekit.core.samples import Samples
 from cachekit.core.steps import Step
 
 
@@ -14,6 +15,8 @@ class Store(Protocol):
 
     alias: str
     prefix: str
+    samples: Samples
+    """Read points that this process was given lately."""
     troubles: int
     """How often this process saw the store away."""
 

@@ -9,7 +9,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError, NoScriptError, ReadOnlyError, ResponseError
 
 from cachekit.core import steps, tags
 from cachekit.core.entry import NEVER, Found, unseal
@@ -20,6 +20,10 @@ MOVING = ("invalidate", "intend", "withdraw", "attach")
 """The scripts that move points, or tell what was."""
 NAMELESS = b"?"
 """The run id of a server that does not tell one (fakeredis, some proxies): its restarts go unnoticed."""
+
+
+class Unproven(RedisConnectionError):
+    """A server answers that may not be read yet: it has not been told what it missed."""
 
 
 class Exchange(NamedTuple):
@@ -71,8 +75,9 @@ class Ask(NamedTuple):
 class Ledger:
     """The ledger of one store: its keys, and a `talk` for each step."""
 
-    def __init__(self, prefix: str, max_staleness: float = 0) -> None:
+    def __init__(self, prefix: str, max_staleness: float = 0, *, replays: bool = False) -> None:
         self.prefix = prefix
+        self._replays = replays
         self._bound = int(max_staleness * 1_000_000)
         self.root = f"{{{prefix}}}:root"
         self.events = f"{{{prefix}}}:events"
@@ -91,29 +96,37 @@ class Ledger:
     def greet(self) -> Talk:
         """Ask over a new connection who answers; on another server than the ledger was written on an epoch begins.
 
-        A server that was restarted, restored or promoted may have missed invalidations. Raises ReadOnlyError where a
-        replica answers: nothing can be invalidated there.
+        A server that was restarted, restored or promoted may have missed invalidations. Where all of them stand in the
+        outbox it is away until a relay has told it. Raises ReadOnlyError where a replica answers: nothing can be
+        invalidated there.
         """
         told, role, known = yield Exchange(pack("INFO", "server") + pack("ROLE") + pack("HGET", self.root, "server"), 3)
         raised([known])
         if isinstance(role, list) and role[0] != b"master":
             raise ReadOnlyError("a replica answers, which takes no invalidations")
         if known != _run_id(told):
-            yield from self._run("attach", (self.root, self.events), new_epoch())
+            if known is not None and self._replays:
+                raise Unproven("another server than before answers; a relay must tell it first what it has missed")
+            yield from self.attach()
+
+    def attach(self) -> Talk:
+        """Begin an epoch where the ledger was written on another server."""
+        yield from self._run("attach", (self.root, self.events), new_epoch())
 
     # Reading
 
     def load(self, step: steps.Load) -> Talk:
         """Fetch an entry with the points of the tags it had last time; ask again only if it names others.
 
-        The last command writes nothing, but would be refused where writes are: on such a server nobody can invalidate.
+        The points come after the entry: what is newer than a reader's snapshot must not hide behind older points. The
+        last command writes nothing, but would be refused where writes are: on such a server nobody can invalidate.
         """
         guess = self._seen.get(step.key, b"")
         ask = self.ask(guess)
         proof, proofs = (self._proof, 3) if self._bound else (b"", 0)
-        asked = b"%b%b%b%b" % (ask.payload, proof, pack("GET", step.key), self._probe)
-        replies = yield Exchange(asked, ask.replies + proofs + 2)
-        data, attested = raised(replies)[-2], replies[ask.replies : -2]
+        asked = b"%b%b%b%b" % (pack("GET", step.key), ask.payload, proof, self._probe)
+        data, *replies = raised((yield Exchange(asked, ask.replies + proofs + 2)))
+        attested = replies[ask.replies : -1]
         header, payload = unseal(data)
         if header is not None and header.tags != guess:
             try:

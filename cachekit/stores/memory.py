@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from cachekit.core import steps, tags
 from cachekit.core.entry import Found, unseal
+from cachekit.core.samples import Samples
 
 MAX_ENTRIES = 10_000
 MAX_POINTS = 100_000
@@ -31,6 +32,7 @@ class MemoryStore:
     def __init__(self, alias: str, prefix: str, *, clock: Callable[[], float] = time.time) -> None:
         self.alias = alias
         self.prefix = prefix
+        self.samples = Samples()
         self.troubles = 0
         self._clock = clock
         self._lock = threading.RLock()
@@ -114,6 +116,7 @@ class MemoryStore:
             case steps.Begin(_, lease):
                 self._last = max(self._last, self.now())
                 answer = steps.Begun(self._epoch, self._last, "here" if lease else "")
+                self.samples.note(time.monotonic(), self._epoch, self._last)
             case steps.Save():
                 answer = self._save(step)
             case steps.Invalidate():

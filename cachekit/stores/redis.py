@@ -15,6 +15,7 @@ from cachekit import hooks
 from cachekit.conf import conf
 from cachekit.core import steps
 from cachekit.core.entry import Found
+from cachekit.core.samples import Samples
 from cachekit.exceptions import StoreUnavailable
 from cachekit.stores.awaited import async_connection
 from cachekit.stores.breaker import Breaker
@@ -60,12 +61,13 @@ class RedisStore:
         self.alias = alias
         self.prefix = prefix
         self.client = client
-        self.ledger = Ledger(prefix, conf().MAX_STALENESS)
+        self.ledger = Ledger(prefix, conf().MAX_STALENESS, replays=conf().OUTBOX == "always")
         self.breaker = Breaker(self._tell, failures=conf().BREAKER_FAILURES, pause=conf().BREAKER_PAUSE)
         self._greeting = self.ledger.greet if judges else nothing
         self.troubles = self._got_over = 0
         self._guard = Guard(self)
         self._insisting = Guard(self, insists=True)
+        self.samples = Samples()
         self._offset = 0
         self._talks = {
             steps.Load: self.ledger.load,
@@ -158,6 +160,7 @@ class RedisStore:
         self.wire.drop()
         self.ledger.forget()
         self.breaker.succeeded()
+        self.samples.forget()
         self._got_over = self.troubles
 
     def _carry_out(self, talk: Talk, guard: Guard) -> Any:
@@ -194,6 +197,7 @@ class RedisStore:
     def _noted(self, step: steps.Step, answer: Any) -> Any:
         if type(step) is steps.Begin:
             self._offset = answer.read_point - time.time_ns() // 1000
+            self.samples.note(time.monotonic(), answer.epoch, answer.read_point)
         return answer
 
     def _tell(self, error: str | None) -> None:

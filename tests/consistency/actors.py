@@ -10,9 +10,10 @@ from django.db import DatabaseError
 from cachekit import engine, invalidation
 from cachekit.core.capture import depend
 from cachekit.core.policy import Policy, Spec
+from cachekit.orm import ongoing, replicas
 from tests.consistency.auditor import Miss, Pairs
-from tests.consistency.database import FAMILIES, ROWS, SLICES, STATEMENT, Connection, Write
-from tests.consistency.world import ALIAS, Worker, World
+from tests.consistency.database import ALIAS, FAMILIES, REPLICA, ROWS, SLICES, STATEMENT, Connection, Write
+from tests.consistency.world import Worker, World
 
 MILLISECOND = 1000
 FEEDS = 2
@@ -58,16 +59,30 @@ class Reader:
 
     def __init__(self, world: World, connection: Connection) -> None:
         self.world, self.connection = world, connection
-        self.snapshot: int | None = None
-        """The moment of the database that this reader's transaction sees."""
+        self.replica = world.connect(REPLICA) if world.scenario.replicas else connection
+        self.held: Connection | None = None
+        """The connection whose snapshot this reader reads."""
+        self.snapshot = 0
+        """The moment of the database that it shows; 0 on a replica."""
         self.write: Write | None = None
 
     def get(self, door: str) -> Pairs:
         """Return a door's value, from the cache or computed, and have it checked; inner ones too."""
-        began = self.world.hub.moment if self.snapshot is None else self.snapshot
+        began = self.world.hub.moment if self.held is None else self.snapshot
         value: Pairs = engine.get_or_set(SPECS[door], lambda: self.compute(door))
         self.world.auditor.check(value, began, self.write)
+        if self.held is not None and ongoing.of(self.held):  # type: ignore[arg-type]
+            self.world.auditor.check_snapshot(value, self.held.snapshot or 0)
         return value
+
+    def read(self, cell: str) -> Pairs:
+        """Read a cell where the routers say, some from a replica; but all of a snapshot where it was taken."""
+        if self.held is not None:
+            return self.held.read(cell)
+        scenario, rng = self.world.scenario, self.world.rng
+        lags = scenario.replicas and rng.random() < scenario.replicas
+        using = replicas.routed(REPLICA if lags else ALIAS)
+        return (self.replica if using == REPLICA else self.connection).read(cell)
 
     def compute(self, door: str) -> Pairs:
         """Compute a door's value; pages and the home page ask other doors."""
@@ -79,14 +94,14 @@ class Reader:
             depend(door)
             self.world.hub.sleep(STATEMENT)
             return ((door, self.world.database.version(door)),)
-        return self.connection.read(door)
+        return self.read(door)
 
     def _page(self, n: int) -> Pairs:
         first, second = FAMILIES[n], FAMILIES[(n + 1) % len(FAMILIES)]
         shelf = self.get(f"{first}?shelf=0")
-        row = self.connection.read(f"{first}#{n}")
+        row = self.read(f"{first}#{n}")
         chosen = self.get(f"{second}#{abs(row[0][1]) % ROWS}")  # what it depends on shows while it is computed
-        return (*shelf, *row, *chosen, *self.connection.read(second))
+        return (*shelf, *row, *chosen, *self.read(second))
 
 
 def reads(world: World) -> None:
@@ -98,9 +113,6 @@ def reads(world: World) -> None:
     while not world.ending:
         hub.sleep(int(rng.random() * pause))
         door = DOORS[int(rng.random() * len(DOORS))]
-        if scenario.replicas:
-            lags = rng.random() < scenario.replicas
-            connection.replica = int(rng.random() * scenario.lag * MILLISECOND) if lags else None
         try:
             reads_snapshot(world, reader, door) if rng.random() < scenario.snapshots else reader.get(door)
         except Exception as error:  # the cache is never a reason for one
@@ -108,15 +120,20 @@ def reads(world: World) -> None:
 
 
 def reads_snapshot(world: World, reader: Reader, door: str) -> None:
-    """Read in a transaction that sees the database as it was at its first statement."""
-    connection = reader.connection
+    """Read in a transaction that sees the database, or a replica, as it was at its first statement."""
+    lags = world.scenario.replicas and world.rng.random() < 0.5
+    connection = reader.replica if lags else reader.connection
     connection.begin("REPEATABLE READ")
-    connection.write, reader.snapshot = None, world.hub.moment
+    connection.write, reader.snapshot = None, 0 if lags else world.hub.moment
+    if world.rng.random() < 0.2:
+        # one that nobody saw begin, nor knows of: its reads go their ways
+        ongoing.end(connection)  # type: ignore[arg-type]
     connection.read(FAMILIES[0])
+    reader.held = connection
     world.hub.sleep(int(world.rng.random() * 5 * MILLISECOND))
     reader.get(door)
     connection._rollback()
-    reader.snapshot = None
+    reader.held = None
 
 
 def writes(world: World) -> None:

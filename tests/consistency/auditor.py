@@ -10,10 +10,11 @@ from typing import NamedTuple, Protocol
 
 from tests.consistency.hub import START, Hub
 
-KINDS = ("told", "own", "phantom", "untold", "committed", "lasting", "error")
+KINDS = ("told", "own", "phantom", "newer", "untold", "committed", "lasting", "error")
 """Stale against a write that was acknowledged and that the ledger knows of; older than what its transaction has written
-itself; never committed; stale against a write that was acknowledged while it waited in the outbox; against one
-that was committed but not, or not yet, acknowledged; stale for ever; an exception instead of a value."""
+itself; never committed; newer than the snapshot that its reader reads; stale against a write that was acknowledged
+while it waited in the outbox; against one that was committed but not, or not yet, acknowledged; stale for ever; an
+exception instead of a value."""
 _LEVELS = (("told", "told"), ("acknowledged", "untold"), ("committed", "committed"))
 
 Pairs = tuple[tuple[str, int], ...]
@@ -114,6 +115,13 @@ class Auditor:
                     worst = miss
         if worst is not None:
             self.count(worst, value)
+
+    def check_snapshot(self, value: Pairs, snapshot: int) -> None:
+        """Judge a value that was read in a transaction which sees so many commits."""
+        for cell, version in value:
+            if version > snapshot and not cell.startswith("feed"):  # which no database knows
+                self.count(Miss(cell, version, snapshot, "newer", 0), value)
+                return
 
     def count(self, miss: Miss, value: Pairs) -> None:
         """Count a stale read."""

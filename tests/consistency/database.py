@@ -11,11 +11,12 @@ from typing import Any
 from django.db import IntegrityError, OperationalError
 
 from cachekit.core.capture import current
-from cachekit.orm import transactions
+from cachekit.orm import snapshots, transactions
 from tests.consistency.auditor import Auditor
 from tests.consistency.hub import SECOND, Hub, Process
 from tests.consistency.scenarios import Scenario
 
+ALIAS, REPLICA = "default", "replica"
 FAMILIES = ("shop.product", "shop.note", "shop.author")
 ROWS = 4
 SLICES = 2
@@ -88,29 +89,29 @@ class Database:
         for row in write.rows:
             self.locks.pop(row, None)
 
-    def as_of(self, lag: int) -> int:
-        """Return the number of the last commit that a replica has which is so many microseconds behind."""
-        return bisect_right(self.times, self.hub.now - lag) - 1
+    def replicated(self) -> int:
+        """Return the number of the last commit that a replica has: one of several, and not always the same."""
+        lag = int(self.rng.random() * self.scenario.lag * 1000)
+        return max(bisect_right(self.times, self.hub.now - lag) - 1, 0)
 
 
 class Connection:
     """One client's connection, as far as `orm.transactions` looks at one; BEGIN and COMMIT are the client's."""
 
-    alias = "default"
     vendor = "postgresql"
+    autocommit = True
     in_atomic_block = False
     closed_in_transaction = False
     transaction_mode = None
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
+    def __init__(self, database: Database, alias: str) -> None:
+        self.database, self.alias = database, alias
         self.connection: object = None
         self.run_on_commit: list[Any] = []
         self.atomic_blocks: list[Any] = []
         self.isolation_level = ""
         self.write: Write | None = None
         self.snapshot: int | None = None
-        self.replica: int | None = None
         transactions.watch(connection=self)
 
     def get_autocommit(self) -> bool:
@@ -124,26 +125,30 @@ class Connection:
     def begin(self, isolation_level: str = "READ COMMITTED") -> Write:
         """Open a transaction."""
         self.database.writes += 1
+        self._start_transaction_under_autocommit()
         self.write = Write(self.database.writes)
         self.isolation_level, self.snapshot = isolation_level, None
         return self.write
+
+    def _start_transaction_under_autocommit(self) -> None:
+        """BEGIN, which asks nobody: the snapshot is taken by the first statement."""
 
     def read(self, cell: str) -> tuple[tuple[str, int]]:
         """Read a cell, as a statement does that is captured where it is compiled."""
         database = self.database
         if (capture := current.get()) is not None:
-            if hazard := transactions.snapshot_hazard(self):  # type: ignore[arg-type]
-                capture.spoil(hazard)
+            snapshots.date(capture, self)  # type: ignore[arg-type]
             capture.depend(cell)
         database.hub.sleep(100 + int(database.rng.random() * STATEMENT))
+        seen = self.snapshot
+        if seen is None and self.alias == REPLICA:
+            seen = database.replicated()
         if self.isolation_level == "REPEATABLE READ" and self.snapshot is None:
-            self.snapshot = database.number
+            seen = self.snapshot = database.number if seen is None else seen
         if self.write is not None and cell in self.write.cells:
             found = -self.write.ident
-        elif self.replica is not None:
-            found = database.version(cell, database.as_of(self.replica))
         else:
-            found = database.version(cell, self.snapshot)
+            found = database.version(cell, seen)
         database.hub.sleep(int(database.rng.random() * STATEMENT))
         return ((cell, found),)
 

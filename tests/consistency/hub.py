@@ -29,7 +29,7 @@ class Actor(greenlet):
         self.process = process
         self.turn = 0
         """Which of its wake-ups is the next: those of a wait that is over are not."""
-        self.dirty: dict[str, dict[str, None]] = {}
+        self.transactions: dict[Any, None] = {}
         """What `threading.local` keeps for a thread."""
         self.write: Any = None
 

@@ -62,6 +62,8 @@ HOT = replace(SCENARIOS["races"], name="hot", writing=40, kills=1_500, unanswere
 REFUSED = replace(HOT, name="refused", refused=0.4, unanswered=0.2, kills=0)
 SNAPSHOTS = replace(HOT, name="snapshots", snapshots=0.3)
 LOSSY = replace(SCENARIOS["memory"], name="lossy", writing=60, evictions=20, steps=0)
+PAST = replace(LOSSY, name="past", snapshots=0.3)
+BEHIND = replace(LOSSY, name="behind", replicas=0.5, lag=300, reading=20, writing=200)
 FOLDING = replace(SCENARIOS["races"], name="folding", writing=100, kills=0, unanswered=0, buckets=2, points=3)
 REBORN = replace(LOSSY, name="reborn", buckets=1, points=50, reading=20, writing=100, evictions=40)
 CLOCK = replace(
@@ -87,7 +89,7 @@ SCRIPTS = "tests.consistency.scripts_model"
 MUTANTS = (
     Mutant(
         "the read point is sampled after the read",
-        "cachekit.core.plans:_compute",
+        "cachekit.core.plans:_attempt",
         "    header = produced.header\n",
         "    header = produced.header and produced.header._replace(read_point=(yield steps.Begin('')).read_point)\n",
         HOT,
@@ -136,10 +138,45 @@ MUTANTS = (
     ),
     Mutant(
         "no snapshot guard",
-        f"{TRANSACTIONS}:snapshot_hazard",
-        """return f"a transaction on '{connection.alias}' reads""",
-        """return "" and f"a transaction on '{connection.alias}' reads""",
-        HOT,
+        "cachekit.orm.snapshots:taken",
+        "return -math.inf if transaction is None else transaction.began",
+        "return None",
+        PAST,
+    ),
+    Mutant(
+        "a replica's read point is not lowered",
+        "cachekit.orm.snapshots:date",
+        "capture.date_back(moment - lag, ",
+        "capture.date_back(moment, ",
+        BEHIND,
+    ),
+    Mutant(
+        "what a replica showed too late is handed out",
+        "cachekit.core.plans:_compute",
+        "if produced.lags and",
+        "if False and",
+        BEHIND,
+    ),
+    Mutant(
+        "a read point is dated to before it was asked for",
+        "cachekit.stores.redis:RedisStore._noted",
+        "self.samples.note(time.monotonic(),",
+        "self.samples.note(time.monotonic() - 0.3,",
+        BEHIND,
+    ),
+    Mutant(
+        "a snapshot's reader is given what is newer",
+        "cachekit.engine:_judged",
+        "hides = (past and not spec.policy.newer_than_snapshot)",
+        "hides = False",
+        SNAPSHOTS,
+    ),
+    Mutant(
+        "what was invalidated since a snapshot is taken for what it shows",
+        "cachekit.engine:_is_shown",
+        "found.newest <= point",
+        "True",
+        SNAPSHOTS,
     ),
     Mutant(
         "what taints an inner value does not taint the outer one",
@@ -279,4 +316,5 @@ EQUIVALENT = (
     ),
 )
 """Lines that only a near cache needs: without one an inner value is checked, or begun, after the outer one has begun;
-and where a waiter takes an older result, what it depends on was not invalidated until the outer one had begun."""
+and where a waiter takes an older result, what it depends on was not invalidated until the outer one had begun. What an
+inner one read from a replica is handed out only if it was fresh when it was stored."""

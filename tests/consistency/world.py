@@ -10,19 +10,18 @@ from typing import Any
 
 from greenlet import getcurrent
 
-from cachekit import computing, engine, hooks, invalidation
+from cachekit import computing, databases, engine, hooks, invalidation
 from cachekit.core import flights, plans, tags
 from cachekit.core.steps import Invalidate
-from cachekit.orm import transactions
+from cachekit.databases import Replica
+from cachekit.orm import ongoing, replicas, snapshots, transactions
 from cachekit.stores import ledger, redis
 from tests.consistency.auditor import Auditor
-from tests.consistency.database import STATEMENT, Boxed, Connection, Database, outbox_of
+from tests.consistency.database import ALIAS, REPLICA, STATEMENT, Boxed, Connection, Database, outbox_of
 from tests.consistency.hub import SECOND, Actor, Hub, Landing, Process
 from tests.consistency.network import Network
 from tests.consistency.redis_model import RedisModel
 from tests.consistency.scenarios import Scenario
-
-ALIAS = "default"
 
 
 class Worker(Process):
@@ -72,9 +71,9 @@ class World:
         for connection in worker.connections:
             connection.vanish()
 
-    def connect(self) -> Connection:
-        """Return a connection to the database, of the process whose code runs now."""
-        connection = Connection(self.database)
+    def connect(self, alias: str = ALIAS) -> Connection:
+        """Return a connection to the database or its replica, of the process whose code runs now."""
+        connection = Connection(self.database, alias)
         self.here.connections.append(connection)
         return connection
 
@@ -149,9 +148,15 @@ class World:
         yield ledger, "os", SimpleNamespace(urandom=rng.randbytes)
         yield ledger, "BUCKET_LIMIT", self.scenario.points
         yield tags, "BUCKETS", self.scenario.buckets
-        yield transactions, "_local", ActorLocal()
+        yield computing, "snapshot", snapshots.oldest
+        for module in (ongoing, replicas, snapshots):
+            yield module, "time", clock
+        behind = self.scenario.replicas and {REPLICA: Replica(ALIAS, self.scenario.lag / 1000)}
+        for module in (databases, replicas):
+            yield module, "replicas", lambda: behind or {}
+        yield ongoing, "_local", ActorLocal()
         yield transactions, "uuid4", lambda: SimpleNamespace(hex=rng.randbytes(8).hex())
-        yield transactions, "connections", SimpleNamespace(settings={ALIAS: {}})
+        yield transactions, "connections", SimpleNamespace(settings={ALIAS: {}, REPLICA: {}})
         yield transactions, "outbox", outbox_of(self.database, lambda: hub.current().write)
 
     def _told(self, event: Any) -> None:
@@ -175,7 +180,7 @@ class ActorLocal:
     """What `threading.local` is to threads: each actor has its own."""
 
     @property
-    def dirty(self) -> dict[str, dict[str, None]]:
-        """Return what the transactions open in this actor have written."""
+    def transactions(self) -> dict[Any, None]:
+        """Return the transactions open in this actor."""
         me = getcurrent()
-        return me.dirty if isinstance(me, Actor) else {}
+        return me.transactions if isinstance(me, Actor) else {}

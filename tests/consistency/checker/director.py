@@ -24,7 +24,7 @@ from tests.servers import Postgres
 
 LEASE_SECONDS = 12.0
 """Longer than an intent stands: what is stale after so long a quiet stays stale."""
-WARM_SECONDS = 2.0
+WARM_SECONDS = 1.0
 ENDLESS = 1 << 62
 
 

@@ -19,7 +19,8 @@ def described(name: str, found: Figures) -> str:
     whole = found["whole"]
     lines = [
         f"{name}, seed {found['seed']}, {found['seconds']:.0f} s:",
-        f"  {whole['reads']:,} reads, {_hits(found)} hits, {whole['writes']:,} writes; for ever: {len(found['lasting'])}",
+        f"  {whole['reads']:,} reads, {_hits(found)} hits, {whole['writes']:,} writes",
+        f"  stale for ever: {len(found['lasting'])}",
     ]
     lines += [
         f"  {kind}: {whole['stale'].get(kind, 0):,} ({per_million(whole, kind):,.1f} a million), "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ FIGURES = ROOT / ".cache" / "consistency.json"
 def main() -> int:
     """Run what the command line asks for; fail if cachekit broke its promise."""
     asked = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended on the way out
     outcomes, found = [], {}
     with Postgres("--synchronous_commit=on", "--max_connections=60") as database:
         for name in asked.subject or EVERYBODY:

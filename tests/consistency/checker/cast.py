@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -28,7 +29,7 @@ class Cast:
 
     def carry_out(self, role: str) -> None:
         """Run a process to its end. Raises CalledProcessError."""
-        subprocess.run([sys.executable, "-m", WORKER, role], env=self.environment, check=True)
+        subprocess.run([sys.executable, "-m", WORKER, role], env=self.environment, check=True, input=b"")
 
     def start(self, role: str) -> None:
         """Start a process of a role."""
@@ -37,7 +38,7 @@ class Cast:
         words = [sys.executable, "-m", WORKER, role, name, "--seed", str(self.random.randrange(1 << 30))]
         with (self.folder / f"{name}.output").open("wb") as output:
             process = subprocess.Popen(
-                words, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                words, env=self.environment, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
             )
         self.alive.setdefault(role, []).append((name, process))
 
@@ -49,8 +50,7 @@ class Cast:
         """Kill a process of a role with -9 and start another."""
         chosen = self.random.randrange(len(self.alive[role]))
         name, process = self.alive[role].pop(chosen)
-        process.kill()
-        process.wait()
+        _bury(process)
         self.deaths[name] = now()
         self.start(role)
 
@@ -60,15 +60,13 @@ class Cast:
 
     def end(self, role: str) -> None:
         """Have every process of a role come to its end. Raises RuntimeError where one failed."""
-        ending = self.alive.pop(role, [])
-        for _, process in ending:
+        for _, process in self.alive.get(role, []):
             process.send_signal(signal.SIGTERM)
-        for name, process in ending:
-            try:
-                code = process.wait(END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                code = process.wait()
+        while self.has(role):
+            name, process = self.alive[role].pop()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END_SECONDS)
+            code = _bury(process)
             young = code == -signal.SIGTERM and role != "reader"  # it had only just been started
             if code and not young:
                 raise RuntimeError(f"{name} ended with {code}: {self.output(name)}")
@@ -90,5 +88,13 @@ class Cast:
     def __exit__(self, *_: object) -> None:
         for found in self.alive.values():
             for _name, process in found:
-                process.kill()
-                process.wait()
+                _bury(process)
+
+
+def _bury(process: subprocess.Popen[bytes]) -> int:
+    """Kill a process that has not ended by itself; return how it ended."""
+    process.kill()
+    code = process.wait()
+    assert process.stdin is not None
+    process.stdin.close()
+    return code

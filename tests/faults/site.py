@@ -1,44 +1,45 @@
-"""A small site with one row, its writer and a process beside it, on servers that get into trouble."""
+"""A small site with a few rows, their writer and a process beside it, on servers that get into trouble."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from cachekit import engine, invalidation
 from cachekit.core.capture import depend
-from cachekit.core.policy import Spec
 from cachekit.stores import store_for
 from cachekit.stores.redis import RedisStore
 from tests.making import spec_of
 from tests.twins import Call
 
-QUICK = {"SOCKET_CONNECT_TIMEOUT": 0.3, "SOCKET_TIMEOUT": 0.3}
-PAUSE = 0.2
-TAG = "row"
+PATIENT = {"SOCKET_CONNECT_TIMEOUT": 5, "SOCKET_TIMEOUT": 5}
+"""A busy machine is no fault; who kills and cuts is answered at once."""
+PAUSE = 0.1
 DEADLINE = 20.0
+WRITER, BESIDE = "default", "beside"
+PROCESSES = (WRITER, BESIDE)
 
 
 class Site:
-    """A row in a database that never fails, read and written through the cache; calls and awaits alike.
+    """Rows in a database that never fails, read and written through the cache; calls and awaits alike.
 
     The aliases stand for processes: each has its own connections, breaker and memory of what it has seen.
     """
 
-    def __init__(self, call: Call, writer: str = "default", others: tuple[str, ...] = ()) -> None:
+    def __init__(self, call: Call, *, padding: int = 0) -> None:
         self.call = call
-        self.writer = writer
-        self.others = others
-        self.version = 0
-        self.told = 0
+        self.padding = "x" * padding
+        self.versions: Counter[str] = Counter()
+        self.told: Counter[str] = Counter()
         self.runs = 0
 
     @property
     def store(self) -> RedisStore:
         """The writer's store."""
-        return self.store_of(self.writer)
+        return self.store_of(WRITER)
 
     def store_of(self, alias: str) -> RedisStore:
         """The store of a process."""
@@ -46,61 +47,80 @@ class Site:
         assert isinstance(store, RedisStore)
         return store
 
-    def write(self) -> bool:
-        """Change the row and invalidate; return whether the server knows."""
-        self.version += 1
-        told = bool(self.call(engine.invalidate, TAG, alias=self.writer))
+    def write(self, row: str = "row") -> bool:
+        """Change a row and invalidate; return whether the server knows."""
+        self.versions[row] += 1
+        told = bool(self.call(engine.invalidate, row, alias=WRITER))
         if told:
-            self.told = self.version
+            self.told[row] = self.versions[row]
         return told
 
-    def read(self, alias: str = "", name: str = "page") -> int:
-        """Return the version that a page shows: never one older than what was acknowledged."""
-        alias = alias or self.writer
-        told = self.version if alias == self.writer else self.told
-        shown: int = self.call(engine.get_or_set, self.spec(alias, name), self.call.producer(self._compute))
-        assert told <= shown <= self.version, f"{alias} shows version {shown} after {told} was acknowledged"
-        return shown
+    def read(self, alias: str = WRITER, row: str = "row") -> None:
+        """Read a page: it shows its own row, and no version older than what was acknowledged."""
+        known = self.versions if alias == WRITER else self.told
+
+        def compute() -> tuple[str, int, str]:
+            depend(row)
+            self.runs += 1
+            return row, self.versions[row], self.padding
+
+        shown, version, _ = self.call(engine.get_or_set, spec_of(alias, f"page-{row}"), self.call.producer(compute))
+        assert shown == row, "another page's answer"
+        assert known[row] <= version <= self.versions[row], f"{alias} shows {version} after {known[row]} was told"
 
     def read_everywhere(self, times: int = 1) -> None:
         """Read in every process."""
         for _ in range(times):
-            for alias in (self.writer, *self.others):
+            for alias in PROCESSES:
                 self.read(alias)
 
-    def spec(self, alias: str, name: str = "page") -> Spec:
-        """Return what a page asks for."""
-        return spec_of(alias, name)
+    def go_on(self, rounds: int = 3) -> None:
+        """Write and read as if nothing was the matter."""
+        for _ in range(rounds):
+            self.write()
+            self.read_everywhere()
 
-    def hits(self, alias: str = "") -> bool:
+    def hits(self, alias: str = WRITER) -> bool:
         """Tell whether a page comes out of the cache."""
         before = self.runs
         self.read(alias)
         return self.runs == before
 
-    def recovers(self, *, writes: bool = True) -> None:
-        """Go on reading and writing until pages come out of the cache again in every process, and know of writes."""
-        for alias in (self.writer, *self.others):
-            self.until(partial(self.hits, alias))
-        if writes:
-            self.until(self.write)
-            self.read_everywhere(2)
-            assert self.hits()
-        assert invalidation.pending(self.writer) == ()
+    def warm(self) -> None:
+        """Have a page in the cache that both processes hit."""
+        until(self.write)
+        for alias in PROCESSES:
+            until(partial(self.hits, alias))
 
-    def until(self, arrived: Callable[[], object]) -> None:
-        """Wait for what comes in its own time, a bounded time."""
-        deadline = time.monotonic() + DEADLINE
-        while not arrived():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    def recovers(self) -> None:
+        """Go on until pages come out of the cache again in both processes, and writes are told to both."""
+        for alias in PROCESSES:
+            until(partial(self.hits, alias))
+        until(self.write)
+        self.read_everywhere(2)
+        for alias in PROCESSES:
+            until(partial(self.hits, alias))
+        until(lambda: not invalidation.pending(WRITER))
 
-    def _compute(self) -> int:
-        depend(TAG)
-        self.runs += 1
-        return self.version
+    def trouble(self, breaks: Callable[[], object], mends: Callable[[], object]) -> None:
+        """Go through trouble with a page cached before it, writes during it, and reads all along."""
+        self.warm()
+        breaks()
+        self.go_on()
+        mends()
+        self.read_everywhere(2)
+        self.go_on()
+        self.recovers()
 
 
 def entry(url: str, **options: Any) -> dict[str, Any]:
     """Return an entry of CACHES on the server at this URL."""
-    return {"BACKEND": "cachekit.backends.RedisCache", "LOCATION": url, "OPTIONS": {**QUICK, **options}}
+    return {"BACKEND": "cachekit.backends.RedisCache", "LOCATION": url, "OPTIONS": {**PATIENT, **options}}
+
+
+def until(arrived: Callable[[], object]) -> None:
+    """Wait for what comes in its own time, a bounded time."""
+    deadline = time.monotonic() + DEADLINE
+    while not arrived():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)

@@ -1,0 +1,19 @@
+"""A process forks with its connections open: parent and child never read each other's answers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("kind", ["fork", "multiprocessing"])
+def test_fork_after_connect(kind: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-m", "tests.faults.forking", kind, str(tmp_path)]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.stdout.split() == ["ended", "0", "after"], done.stderr

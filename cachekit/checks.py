@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name for it
 from django.core.exceptions import ImproperlyConfigured
 
-from cachekit import conf, registry, stores, tenants, triggers
+from cachekit import conf, databases, registry, stores, tenants, triggers
 from cachekit.exceptions import ImproperStore, MissingExtra, StoreUnavailable
 from cachekit.outbox import health
 from cachekit.outbox.relaying import COMMAND
@@ -95,6 +95,23 @@ def check_tenant(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[C
         hint = "Name a function without arguments that returns the tenant's name as text, such as 'shop.tenants.name'."
         return [Error(str(error), hint=hint, id="cachekit.E006")]
     return []
+
+
+@register(Tags.caches)
+def check_replicas(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Check that replicas are declared, and that what is declared can be meant."""
+    try:
+        declared = databases.replicas()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), hint="See docs/how-to/use-read-replicas.md.", id="cachekit.E008")]
+    found: list[CheckMessage] = []
+    for using, given in settings.DATABASES.items():
+        mirrored = given.get("TEST", {}).get("MIRROR")
+        if mirrored and using not in declared:
+            message = f"The database '{using}' looks like a replica of '{mirrored}' (TEST: MIRROR) but is not declared."
+            hint = f"Set CACHEKIT['REPLICAS'] = {{{using!r}: {{'of': {mirrored!r}, 'lag': 5}}}}, in seconds."
+            found.append(Warning(message, hint=hint, id="cachekit.W004"))
+    return found
 
 
 @register(Tags.models)

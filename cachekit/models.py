@@ -69,6 +69,8 @@ class RelayState(models.Model):
     rounds = models.BigIntegerField(_("rounds"), default=0, editable=False)
     caches = models.JSONField(_("caches"), default=dict, editable=False)
     """The round that each cache was told of last, by alias."""
+    pruned = models.BigIntegerField(_("pruned"), default=0, editable=False)
+    """The last round of which nothing is kept."""
 
     class Meta:
         verbose_name = _("state of the relay")
@@ -77,3 +79,20 @@ class RelayState(models.Model):
 
     def __str__(self) -> str:
         return f"{self.identity}: {self.rounds} rounds"
+
+
+class Told(models.Model):
+    """A row of the outbox that every cache was told of, kept for those that forget: `CACHEKIT["OUTBOX"] = "always"`."""
+
+    round = models.BigIntegerField(_("round"), db_index=True, editable=False)
+    tags = models.TextField(_("tags"), editable=False)
+    transaction = models.BigIntegerField(_("transaction"), null=True, blank=True, editable=False)
+    told_at = models.DateTimeField(_("told at"), default=timezone.now, db_index=True, editable=False)
+
+    class Meta:
+        verbose_name = _("delivered invalidation")
+        verbose_name_plural = _("delivered invalidations")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.round}: {self.tags[:80]}"

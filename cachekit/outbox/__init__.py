@@ -3,13 +3,14 @@
 from cachekit.outbox.delivering import name_of, relay
 from cachekit.outbox.relaying import Relay, relay_all
 from cachekit.outbox.waiting import Waiting, waiting
-from cachekit.outbox.writing import has_table, write, write_alone
+from cachekit.outbox.writing import has_table, record, write, write_alone
 
 __all__ = [
     "Relay",
     "Waiting",
     "has_table",
     "name_of",
+    "record",
     "relay",
     "relay_all",
     "waiting",

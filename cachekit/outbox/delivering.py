@@ -9,8 +9,9 @@ from django.db import transaction
 
 from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import relayed
-from cachekit.models import Outbox
+from cachekit.models import Outbox, Told
 from cachekit.outbox import standing
+from cachekit.outbox.repairing import repaired
 from cachekit.outbox.standing import Standing
 from cachekit.stores import aliases as known_aliases, store_for
 from cachekit.stores.marks import advance
@@ -39,7 +40,7 @@ def relay(using: str) -> int:
     found = standing.of(using)
     if found is None:
         return 0
-    standing.repaired(found)
+    repaired(found)
     return deliver(found).rows
 
 
@@ -64,11 +65,15 @@ def deliver(found: Standing) -> Delivery:
 
 
 def tick(found: Standing) -> None:
-    """Count a round in which nothing was told, so that an older state of database or server is noticed by its count."""
+    """Count a round in which nothing was told, so that an older state of database or server is noticed by its count.
+
+    What has been kept long enough is pruned.
+    """
     with transaction.atomic(using=found.using), standing.counted(found) as turn:
         if turn is not None:
             for alias in known_aliases():
                 _counted_for(turn, alias)
+            standing.prune(found.using)
 
 
 def _tell(turn: Standing, page: list[Outbox], left: set[str]) -> int:
@@ -82,8 +87,11 @@ def _tell(turn: Standing, page: list[Outbox], left: set[str]) -> int:
         for row in untold:
             missing[row.pk].append(alias)
     rows = Outbox.objects.using(turn.using)
-    done = [pk for pk, kept in missing.items() if not kept]
-    rows.filter(pk__in=done).delete()
+    done = [row for row in page if not missing[row.pk]]
+    if standing.keeps():
+        kept_rows = [Told(round=turn.rounds, tags=row.tags, transaction=row.transaction) for row in done]
+        Told.objects.using(turn.using).bulk_create(kept_rows)
+    rows.filter(pk__in=[row.pk for row in done]).delete()
     for row in page:
         kept = "\n".join(missing[row.pk])
         if kept and kept != row.aliases:

@@ -14,9 +14,11 @@ from django.db import DatabaseError, connections
 
 from cachekit import hooks
 from cachekit.conf import conf
+from cachekit.databases import written_to
 from cachekit.exceptions import StoreUnavailable
 from cachekit.outbox import standing
 from cachekit.outbox.delivering import Delivery, deliver, tick
+from cachekit.outbox.repairing import repaired
 from cachekit.outbox.standing import Standing
 from cachekit.outbox.waiting import Waiting, waiting
 from cachekit.stores import aliases as known_aliases, store_for
@@ -103,7 +105,7 @@ class Relay:
         began = self._clock()
         thorough, ticking = self._is_thorough(began), began - self._ticked >= TICK_EVERY
         rows, missed = 0, frozenset[str]()
-        for using in connections:
+        for using in written_to():
             if not self._trouble.is_due(using):
                 continue
             try:
@@ -152,7 +154,7 @@ class Relay:
         away = frozenset[str]()
         if thorough or using not in self._standings:
             found = self._standings[using] = standing.of(using)
-            away = standing.repaired(found) if found else away
+            away = repaired(found) if found else away
         found = self._standings[using]
         if found is None:
             return Delivery(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import datetime
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
@@ -10,15 +10,14 @@ from uuid import uuid4
 
 from django.db import DatabaseError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import F, Max
+from django.db.models.functions import Greatest
+from django.utils import timezone
 
-from cachekit.core.tags import EVERYTHING
-from cachekit.exceptions import StoreUnavailable
-from cachekit.invalidation import relayed
-from cachekit.models import RelayState
+from cachekit.conf import conf
+from cachekit.models import RelayState, Told
 from cachekit.outbox.writing import has_table
-from cachekit.stores import aliases as known_aliases, store_for
-from cachekit.stores.marks import Mark, confirm, held_by, reset
-from cachekit.stores.turns import server_of
+from cachekit.stores.marks import Mark
 
 FROZEN = "10s"
 """A relay that stands still in the middle of a page (a paused machine) loses its turn after so long, on PostgreSQL."""
@@ -28,8 +27,6 @@ CLUSTER = (
     " || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END"
 )
 """Which cluster and timeline this is: any role may ask, though a provider may have taken the right away."""
-
-logger = logging.getLogger("cachekit.relay")
 
 _reticent: set[str] = set()
 """PostgreSQL databases that do not tell their cluster and timeline."""
@@ -43,6 +40,8 @@ class Standing(NamedTuple):
     """Which database this is: another one, or another timeline of it, has another name."""
     rounds: int
     caches: dict[str, int]
+    pruned: int = 0
+    """The last round of which nothing is kept to be told again."""
 
 
 def of(using: str) -> Standing | None:
@@ -54,7 +53,7 @@ def of(using: str) -> Standing | None:
     if cluster is None:
         return None
     state = RelayState.objects.using(using).first() or _made(using)
-    return Standing(using, f"{state.identity}{cluster}", state.rounds, dict(state.caches))
+    return Standing(using, f"{state.identity}{cluster}", state.rounds, dict(state.caches), state.pruned)
 
 
 @contextmanager
@@ -75,37 +74,33 @@ def counted(found: Standing) -> Iterator[Standing | None]:
         return
     turn = found._replace(rounds=state.rounds + 1, caches=dict(state.caches))
     yield turn
-    states.filter(pk=state.pk).update(rounds=turn.rounds, caches=turn.caches)
+    changes: dict[str, Any] = {"rounds": Greatest(F("rounds"), turn.rounds), "caches": turn.caches}
+    if not keeps():
+        changes["pruned"] = turn.rounds
+    states.filter(pk=state.pk).update(**changes)
     found.caches.update(turn.caches)  # what is attested from now on
 
 
-def repaired(standing: Standing) -> frozenset[str]:
-    """Have every cache forget everything that does not remember what it was told; return those that are away."""
-    away = []
-    for alias in known_aliases():
-        try:
-            _repair(alias, standing)
-        except StoreUnavailable:
-            away.append(alias)
-    return frozenset(away)
+def pass_over(found: Standing, rounds: int) -> None:
+    """Use no number up to this one: a relay died after it had marked it and before it could commit it."""
+    with transaction.atomic(using=found.using), counted(found) as turn:
+        if turn is not None:
+            RelayState.objects.using(found.using).filter(rounds__lt=rounds).update(rounds=rounds)
 
 
-def _repair(alias: str, standing: Standing) -> None:
-    store = store_for(alias)
-    if server_of(store) is None:
-        return
-    held = held_by(store, standing.using)
-    reason = fault(held, standing, alias)
-    if reason == RESTORED:  # or another relay has gone on since `standing` was read
-        standing = of(standing.using) or standing
-        reason = fault(held, standing, alias)
-    if reason:
-        logger.warning("Everything in cache '%s' becomes stale: %s '%s'", alias, reason, standing.using)
-        if not relayed((EVERYTHING,), [alias]):
-            raise StoreUnavailable(f"The cache server of alias '{alias}' is away")
-        reset(store, standing.using, Mark(standing.database, standing.rounds, standing.rounds))
-    elif held is not None and held.done < held.told <= standing.rounds:
-        confirm(store, standing.using, held.told)
+def prune(using: str) -> None:
+    """Remove what has been kept for long enough, in the transaction of a round."""
+    limit = timezone.now() - datetime.timedelta(seconds=conf().OUTBOX_RETENTION)
+    rows = Told.objects.using(using)
+    last = rows.filter(told_at__lt=limit).aggregate(last=Max("round"))["last"]
+    if last is not None:
+        rows.filter(round__lte=last).delete()
+        RelayState.objects.using(using).update(pruned=last)
+
+
+def keeps() -> bool:
+    """Tell whether every invalidation passes through the outbox, and is kept to be told again."""
+    return conf().OUTBOX == "always"
 
 
 OTHER = "this is another database, or another timeline, than the one that was relayed as"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
-from django.db import DatabaseError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from cachekit.conf import conf
 from cachekit.models import Outbox
 
 logger = logging.getLogger("cachekit.outbox")
@@ -46,3 +47,14 @@ def write_alone(using: str, tags: Collection[str], aliases: Collection[str]) -> 
     except DatabaseError:
         logger.exception("Invalidations could not be written into the outbox of database '%s'", using)
         return False
+
+
+def record(tags: Collection[str], aliases: Collection[str] = ()) -> None:
+    """Write what somebody invalidates by hand into the outbox, where every invalidation passes through it."""
+    if conf().OUTBOX != "always":
+        return
+    try:
+        with transaction.atomic(using=DEFAULT_DB_ALIAS):
+            write(connections[DEFAULT_DB_ALIAS], tags, aliases)
+    except DatabaseError:
+        logger.exception("An invalidation could not be written into the outbox: a cache that is restored may miss it")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 LUA = Path(__file__).parent / "lua"
 ADVANCE = (LUA / "advance.lua").read_text()
+HELD = (LUA / "ledger.lua").read_text() + (LUA / "held.lua").read_text()
 ATTEST = (LUA / "ledger.lua").read_text() + (LUA / "attest.lua").read_text()
 
 
@@ -24,11 +25,25 @@ class Mark(NamedTuple):
     done: int
 
 
+class Memory(NamedTuple):
+    """What a server knows: the mark of a database, and the server that its ledger was written on, if not itself."""
+
+    mark: Mark | None
+    former: bytes = b""
+
+
 def held_by(store: Store, using: str) -> Mark | None:
     """Return the mark of a database on a server. Raises StoreUnavailable."""
+    return memory_of(store, using).mark
+
+
+def memory_of(store: Store, using: str) -> Memory:
+    """Return what a server knows of a database's relaying. Raises StoreUnavailable."""
     with store.guard():
-        database, told, done = _server(store).hmget(_key(store, using), "database", "told", "done")
-    return None if told is None else Mark((database or b"").decode(), int(told), int(done or 0))
+        found = _server(store).eval(HELD, 2, store.slot_key("root"), _key(store, using))
+    database, told, done, written, mine = found
+    mark = None if told is None else Mark((database or b"").decode(), int(told), int(done or 0))
+    return Memory(mark, written if written and written != mine else b"")
 
 
 def advance(store: Store, using: str, database: str, told: int, after: int | None) -> bool:

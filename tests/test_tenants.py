@@ -28,11 +28,14 @@ def named() -> Any:
 
 
 @pytest.fixture(autouse=True)
-def _tenants(settings: Any, alias: str) -> Iterator[None]:
-    settings.CACHES = {"default": settings.CACHES[alias]}
+def _tenants(settings: Any, request: pytest.FixtureRequest) -> Iterator[None]:
+    settings.CACHES = {"default": settings.CACHES[getattr(request, "param", "memory")]}
     settings.CACHEKIT = {**settings.CACHEKIT, "TENANT": "tests.test_tenants.named"}
     yield
     NOW[0] = None
+
+
+in_memory_and_on_redis = pytest.mark.parametrize("_tenants", ["memory", "default"], indirect=True)
 
 
 def results(read: Callable[[], Any]) -> list[str]:
@@ -92,6 +95,7 @@ DOORS: dict[str, Callable[[], Any]] = {
 }
 
 
+@in_memory_and_on_redis
 @pytest.mark.parametrize("door", DOORS)
 def test_no_tenant_sees_anothers_values(door: str) -> None:
     read = DOORS[door]
@@ -123,6 +127,7 @@ def both(read: Callable[[], Any]) -> list[str]:
     return found
 
 
+@in_memory_and_on_redis
 def test_a_write_for_one_is_nothing_to_another_but_whoever_reads_for_none_hears_of_it() -> None:
     book = make_book("old")
     both(titles)
@@ -135,6 +140,7 @@ def test_a_write_for_one_is_nothing_to_another_but_whoever_reads_for_none_hears_
     assert both(lambda: title(book.pk)) == ["stale", "hit", "stale"]
 
 
+@in_memory_and_on_redis
 def test_a_write_for_none_is_heard_by_all() -> None:
     book = make_book("old")
     both(titles)
@@ -208,6 +214,7 @@ def test_a_tag_names_one_tenant_or_all(tag: str, stale: str) -> None:
     assert both(titles) == ["stale" if one in stale else "hit" for one in "abn"]
 
 
+@in_memory_and_on_redis
 def test_free_tags_belong_to_who_says_them() -> None:
     both(front)
     with tenant("acme"):
@@ -228,6 +235,7 @@ def test_one_call_of_a_function_is_forgotten_for_its_tenant() -> None:
     assert both(lambda: title(book.pk)) == ["stale", "hit", "hit"]
 
 
+@in_memory_and_on_redis
 def test_instances_are_invalidated_for_their_tenant() -> None:
     book = make_book()
     both(lambda: title(book.pk))

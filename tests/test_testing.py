@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
+from django.test import TestCase, TransactionTestCase
 
-from cachekit import cached
+from cachekit import cached, testing
 from tests.zoo.models import Author
 
 Commits = Callable[..., AbstractContextManager[Any]]
@@ -72,6 +73,99 @@ def test_what_was_committed_is_kept_though_the_test_is_one_transaction(
 
     with django_assert_num_queries(0):
         assert count() == 2
+
+
+@cached(timeout=60, name="names.helped", alias="memory")
+def names() -> list[str]:
+    return list(Author.objects.order_by("name").values_list("name", flat=True))
+
+
+@pytest.mark.django_db
+def test_settling_is_a_commit_for_the_caches() -> None:
+    Author.objects.create(name="Ada")
+    with testing.assert_computed():
+        assert names() == ["Ada"]
+    with testing.assert_computed():
+        names()
+
+    testing.settle()
+
+    with testing.assert_computed():
+        names()
+    with testing.assert_cached():
+        assert names() == ["Ada"]
+    Author.objects.update(name="Bob")
+    testing.settle()
+    with testing.assert_computed():
+        assert names() == ["Bob"]
+
+
+@pytest.mark.django_db
+def test_what_a_block_invalidates() -> None:
+    author = Author.objects.create(name="Ada")
+    testing.settle()
+
+    with testing.invalidated() as tags:
+        Author.objects.filter(pk=author.pk).update(name="Bob")
+    with testing.invalidated() as nothing:
+        names()
+
+    assert tags == {"zoo.author", f"zoo.author#{author.pk}"}
+    assert nothing == set()
+
+
+@pytest.mark.django_db
+def test_what_is_not_as_asserted_is_said() -> None:
+    not_cached = r"Not answered from the cache: function:names\.helped \(miss\)"
+    with pytest.raises(AssertionError, match=not_cached), testing.assert_cached():
+        names()
+    with pytest.raises(AssertionError, match="Answered from the cache: function:names"), testing.assert_computed():
+        names()
+    for check in (testing.assert_cached, testing.assert_computed):
+        with pytest.raises(AssertionError, match="Nothing cached was used"), check():
+            pass
+
+
+class Cases(TestCase):
+    """What a project's own test cases may do."""
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        cls.author = Author.objects.create(name="Ada")
+
+    def setUp(self) -> None:
+        testing.reset()
+        testing.settle()
+
+    def test_a_write_is_seen(self) -> None:
+        names()
+        with testing.assert_cached():
+            names()
+
+        Author.objects.update(name="Bob")
+        testing.settle()
+
+        assert names() == ["Bob"]
+
+    def test_each_test_starts_anew(self) -> None:
+        with testing.assert_computed():
+            assert names() == ["Ada"]
+
+
+class CommittingCases(TransactionTestCase):
+    """What needs no settling."""
+
+    def test_a_write_is_seen(self) -> None:
+        Author.objects.create(name="Ada")
+        names()
+        with testing.assert_cached():
+            names()
+
+        with testing.invalidated() as tags:
+            Author.objects.update(name="Bob")
+
+        assert names() == ["Bob"]
+        assert tags == {"zoo.author", "zoo.author#*"}
 
 
 def test_the_app_runs_in_memory_without_any_extra() -> None:

@@ -4,18 +4,27 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from django import forms
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.messages.storage.fallback import FallbackStorage
+from django.contrib.sessions.backends.base import SessionBase
 from django.core import serializers
-from django.db import transaction
+from django.core.management import call_command
+from django.db import connection, transaction
 from django.db.migrations.state import ProjectState
-from django.db.models import Count, Exists, F, OuterRef, Q, Value
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Concat, Lower, Upper
+from django.http import HttpRequest
+from django.test import RequestFactory
 
 from tests.orm.world import (
     ADA,
@@ -143,6 +152,53 @@ def raw_delete() -> None:
     Membership.objects.filter(author=ADA)._raw_delete(using="default")
 
 
+def loaded() -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        file.write(serializers.serialize("json", Book.objects.filter(pk=ONE)).replace('"draft"', '"sold"'))
+        file.flush()
+        call_command("loaddata", file.name, verbosity=0)
+
+
+class BookAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable without its stubs
+    """A project's admin, with an action of its own."""
+
+    actions = ("sell",)
+
+    def sell(self, request: HttpRequest, queryset: QuerySet[Book]) -> None:
+        queryset.update(status="sold")
+
+
+def admin_action(action: str, **more: str) -> Callable[[], Any]:
+    def act() -> None:
+        request = RequestFactory().post("/", {"action": action, ACTION_CHECKBOX_NAME: [str(ONE), str(TWO)], **more})
+        request.user = User(pk=1, is_superuser=True)
+        request.session = SessionBase()
+        request._messages = FallbackStorage(request)  # type: ignore[attr-defined]
+        site = admin.AdminSite()
+        site.register(Book, BookAdmin)
+        with transaction.atomic():
+            BookAdmin(Book, site).response_action(request, Book.objects.filter(pk__in=[ONE, TWO]))
+
+    return act
+
+
+def raw_sql(sql: str) -> Callable[[], Any]:
+    def say() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    return say
+
+
+def awaited(write: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a deed that awaits what `write` returns."""
+
+    async def act() -> None:
+        await write()
+
+    return lambda: async_to_sync(act)()
+
+
 DEEDS: dict[str, Callable[[], Any]] = {
     # save
     "save": lambda: changed(one(), title="uno", stock=7),
@@ -232,6 +288,18 @@ DEEDS: dict[str, Callable[[], Any]] = {
     "save in a migration": lambda: changed(_historical().get(pk=ONE), status="sold"),
     "create in a migration": lambda: _historical().create(title="new", author_id=ADA, status="sold"),
     "update awaited": lambda: async_to_sync(_aupdate)(),
+    "loaddata": loaded,
+    "an action of the admin": admin_action("sell"),
+    "get_or_create awaited": awaited(lambda: Tag.objects.aget_or_create(name="green")),
+    "update_or_create awaited": awaited(lambda: Book.objects.aupdate_or_create(pk=ONE, defaults={"status": "sold"})),
+    "bulk_create awaited": awaited(lambda: Book.objects.abulk_create([unsaved(), unsaved(NONE, status="sold")])),
+    "bulk_update awaited": awaited(lambda: Book.objects.abulk_update([Book(pk=ONE, status="sold")], ["status"])),
+    "add a tag awaited": awaited(lambda: Book(pk=THREE).tags.aadd(RED)),
+    "set tags awaited": awaited(lambda: Book(pk=ONE).tags.aset([BLUE])),
+    "raw update": raw_sql("UPDATE zoo_book SET status = 'sold' WHERE title = 'one'"),
+    "raw update of a parent": raw_sql("UPDATE zoo_place SET city = 'Bruges'"),
+    "raw delete by text": raw_sql("DELETE FROM zoo_book_tags"),
+    "raw insert": raw_sql("INSERT INTO zoo_tag (name) SELECT 'green'"),
     # delete
     "delete": lambda: one().delete(),
     "delete a slice": lambda: Book.objects.filter(status="draft").delete(),

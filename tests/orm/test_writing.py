@@ -11,6 +11,7 @@ import pytest
 from django.db import connection, connections, models, transaction
 from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Concat
+from django.test.utils import CaptureQueriesContext
 
 from cachekit import cached, hooks, registry
 from tests.orm.world import ADA, BLUE, BOB, CAFE, FOUR, NONE, ONE, PARK, PORT, RED, THREE, TWO, populate
@@ -336,3 +337,45 @@ def test_a_failed_write_invalidates_nothing(told: set[str]) -> None:
         Tag.objects.filter(pk=RED).update(name="blue")
 
     assert told == set()
+
+
+PLAIN: dict[str, tuple[Callable[[], Any], int]] = {
+    "create": (lambda: Author.objects.create(name="new"), 1),
+    "save": (lambda: Author(pk=ADA, name="Ada").save(force_update=True), 1),
+    "save some fields": (lambda: Author(pk=ADA, name="Ada").save(update_fields=["name"]), 1),
+    "update": (lambda: Author.objects.filter(name="Ada").update(email="x"), 1),
+    "update an expression": (lambda: Author.objects.update(name=Concat(F("name"), Value("!"))), 1),
+    "bulk_create": (lambda: Tag.objects.bulk_create([Tag(name="a"), Tag(name="b")]), 1),
+    "bulk_update": (lambda: Author.objects.bulk_update([Author(pk=ADA, name="a")], ["name"]), 1),
+    "fast delete": (lambda: Note.objects.filter(text="nice").delete(), 1),
+    "raw delete": (lambda: Note.objects.all()._raw_delete(using="default"), 1),
+    "add to a relation": (lambda: Club.objects.create(name="new"), 1),
+}
+
+
+@pytest.mark.parametrize("write", PLAIN)
+def test_a_model_without_declared_indexes_pays_nothing(write: str) -> None:
+    """No SELECT before a write, and a fast delete stays one statement."""
+    populate()
+    deed, statements = PLAIN[write]
+
+    with CaptureQueriesContext(connection) as queries:
+        deed()
+
+    said = [one["sql"].split()[0] for one in queries.captured_queries]
+    assert [word for word in said if word not in ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE")] == [
+        word for word in said if word in ("INSERT", "UPDATE", "DELETE")
+    ]
+    assert len([word for word in said if word in ("INSERT", "UPDATE", "DELETE")]) == statements
+
+
+def test_a_model_with_declared_indexes_pays_one_select() -> None:
+    populate()
+
+    with CaptureQueriesContext(connection) as queries:
+        Book.objects.filter(pk=ONE).update(title="x")
+
+    assert [one["sql"].split()[0] for one in queries.captured_queries if "zoo_book" in one["sql"]] == [
+        "SELECT",
+        "UPDATE",
+    ]

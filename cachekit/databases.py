@@ -64,6 +64,11 @@ def primary_of(using: str) -> str:
     return found.of if found is not None else using
 
 
+def written_to() -> list[str]:
+    """Return the aliases of DATABASES that are no replicas, nor other ways to the same database."""
+    return [using for using in settings.DATABASES if using not in replicas()]
+
+
 def lag_of(using: str) -> float:
     """Return by how many seconds a database may be behind its primary; 0 for one that is its own."""
     found = replicas().get(using)

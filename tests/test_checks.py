@@ -116,3 +116,26 @@ def test_w001_the_namesake_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_the_namesake_there_is_nothing_to_say() -> None:
     assert checks.check_namesake(app_configs=None) == []
+
+
+def test_e008_a_replica_of_nothing_is_told(settings: Any) -> None:
+    settings.CACHEKIT = {"REPLICAS": {"other": {"of": "nowhere", "lag": 1}}}
+
+    (found,) = checks.check_replicas(app_configs=None)
+
+    assert found.id == "cachekit.E008"
+    assert "'nowhere', which is no alias of DATABASES" in found.msg
+
+
+def test_w004_a_mirror_that_is_not_declared_is_told(settings: Any) -> None:
+    mirror = {**settings.DATABASES["other"], "TEST": {"MIRROR": "default"}}
+    settings.DATABASES = {**settings.DATABASES, "other": mirror}
+    settings.CACHEKIT = {}
+
+    (found,) = checks.check_replicas(app_configs=None)
+
+    assert found.id == "cachekit.W004"
+    assert found.hint == "Set CACHEKIT['REPLICAS'] = {'other': {'of': 'default', 'lag': 5}}, in seconds."
+
+    settings.CACHEKIT = {"REPLICAS": {"other": {"of": "default", "lag": 5}}}
+    assert checks.check_replicas(app_configs=None) == []

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError
 
 from cachekit import outbox, warming, writebehind
+from cachekit.databases import written_to
 from cachekit.exceptions import StoreUnavailable
 from cachekit.management import checked as checking
 from cachekit.management.checked import CheckedStatus
@@ -162,7 +163,7 @@ def _relays() -> list[Beat]:
 
 def _outboxes() -> list[OutboxStatus]:
     found = []
-    for using in connections:
+    for using in written_to():
         try:
             waiting = outbox.waiting(using)
         except DatabaseError:

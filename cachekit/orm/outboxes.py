@@ -8,6 +8,7 @@ from django.db import DatabaseError, connections
 
 from cachekit import outbox
 from cachekit.core.capture import capturing
+from cachekit.databases import written_to
 from cachekit.models import Outbox
 from cachekit.orm.ongoing import commits_by_itself
 from cachekit.orm.snapshots import sees_the_latest
@@ -17,7 +18,7 @@ logger = logging.getLogger("cachekit.outbox")
 
 def drained(alias: str) -> bool:
     """Relay what the outboxes hold for a cache; tell whether nothing is left. A database away is passed over."""
-    return all(_is_drained(using, alias) for using in connections)
+    return all(_is_drained(using, alias) for using in written_to())
 
 
 def _is_drained(using: str, alias: str) -> bool:

@@ -13,6 +13,7 @@ from django.db.models import Model, Prefetch, QuerySet
 from cachekit import engine
 from cachekit.core import keys
 from cachekit.core.policy import Spec
+from cachekit.databases import primary_of
 from cachekit.exceptions import InvalidKey
 from cachekit.specs import Door, Options
 
@@ -121,7 +122,7 @@ def _identity(queryset: Any) -> Iterable[Any]:
     """Yield all that tells one queryset's results from another's."""
     sql, params = queryset.query.get_compiler(queryset.db).as_sql()
     iterable = queryset._iterable_class
-    yield from (queryset.db, queryset.model._meta.label_lower, sql, iterable.__qualname__, queryset._fields)
+    yield from (primary_of(queryset.db), queryset.model._meta.label_lower, sql, iterable.__qualname__, queryset._fields)
     yield tuple(map(_parameter, params))
     # the same SQL is read into another type where an expression says so
     yield [(name, type(one.output_field).__qualname__) for name, one in queryset.query.annotation_select.items()]

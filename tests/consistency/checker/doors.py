@@ -99,16 +99,17 @@ class BlindDoors(CachekitDoors):
 
     def __init__(self) -> None:
         super().__init__()
-        from cachekit.invalidation import invalidate_tags
-        from cachekit.orm import transactions
+        from cachekit.core.steps import Intend, Invalidate, Step
+        from cachekit.stores.redis import RedisStore
 
-        def forgetful(connection: Any, told: Any, commit: Callable[[], Any]) -> Any:
-            done = commit()
-            if random.random() < 0.5:
-                invalidate_tags(told, why="write", by=connection.alias)
-            return done
+        plain = RedisStore.do
 
-        transactions.committing = forgetful
+        def forgetful(store: RedisStore, step: Step) -> Any:
+            if isinstance(step, Intend) or (isinstance(step, Invalidate) and random.random() < 0.5):
+                return None
+            return plain(store, step)
+
+        RedisStore.do = forgetful  # type: ignore[assignment, method-assign]
 
 
 class CacheopsDoors(Doors):

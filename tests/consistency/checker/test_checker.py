@@ -45,7 +45,7 @@ def test_no_read_misses_an_acknowledged_write_whatever_breaks(database: Postgres
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_checker_finds_what_is_wrong(database: Postgres) -> None:
-    plan = Plan(SUBJECTS["blind"], seed=1, reads=2000, faults=("writer killed",), readers=2, quiet=0)
+    plan = Plan(SUBJECTS["blind"], seed=1, reads=2000, faults=("SCRIPT FLUSH",), readers=2, quiet=0)
 
     whole = Director(plan, database).run().verdicts.whole
 

@@ -60,10 +60,9 @@ def resolve(spec: Spec, produce: Callable[[], Any]) -> Answer:
     if _bypasses(spec, given):
         return Answer(Verdict.MISSING, None, value=produce(), computed=True)
     store = store_for(spec.alias)
-    found = _load(store, spec)
+    seen = _judged(spec, store, _load(store, spec))
     if given.SHADOW and shadowing.covers(spec, given.SHADOW):
-        return shadowing.resolve(store, spec, found, produce)
-    seen = _judged(spec, store, found)
+        return shadowing.resolve(store, spec, seen, produce)
     if isinstance(seen, Answer):
         if given.AUDIT:
             auditing.after_hit(store, spec, seen, produce)
@@ -83,10 +82,9 @@ async def aresolve(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Answer:
     if _bypasses(spec, given):
         return Answer(Verdict.MISSING, None, value=await produce(), computed=True)
     store = store_for(spec.alias)
-    found = await _aload(store, spec)
+    seen = _judged(spec, store, await _aload(store, spec))
     if given.SHADOW and shadowing.covers(spec, given.SHADOW):
-        return await shadowing.aresolve(store, spec, found, produce)
-    seen = _judged(spec, store, found)
+        return await shadowing.aresolve(store, spec, seen, produce)
     if isinstance(seen, Answer):
         if given.AUDIT:
             await auditing.aafter_hit(store, spec, seen, produce)

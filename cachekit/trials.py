@@ -40,6 +40,8 @@ class Trial:
         self.spec = spec
         self.served = served
         self.result = "skipped"
+        self.on_primary = not own
+        """Whether to compute on the primary, as a lagging replica has nothing to say; the caller's own goes its way."""
         self._own = own
         self._capture: Capture | None = None
 
@@ -88,16 +90,16 @@ class Trial:
             return produced.value
 
 
-def visit_of(store: Store, spec: Spec, found: Found | None = None, verdict: Verdict = Verdict.MISSING) -> Visit:
+def visit_of(store: Store, spec: Spec) -> Visit:
     """Return the errand of one who computes for themselves."""
-    return Visit(spec, found, verdict, computing.job.get() or Job(), time.monotonic(), store.now())
+    return Visit(spec, None, Verdict.MISSING, computing.job.get() or Job(), time.monotonic(), store.now())
 
 
 def compared(visit: Visit, trial: Trial) -> Plan:
     """Compute, compare with what the cache would serve, and return what was computed."""
     begun = yield from _begin(visit)
     try:
-        produced: Produced = yield Produce(begun, 0)
+        produced: Produced = yield Produce(begun, 0, trial.on_primary)
     except GONE:
         if trial.is_comparable(begun):
             trial.result = yield from _standing(visit.spec, trial.served.header, "mismatch")
@@ -120,7 +122,7 @@ def _why(visit: Visit, trial: Trial, first: Produced) -> Generator[Any, Any, str
     """Compute a second time: what differs from itself says nothing about the cache."""
     begun = yield from _begin(visit)
     try:
-        second: Produced = yield Produce(begun, 0)
+        second: Produced = yield Produce(begun, 0, primary=True)
     except Exception:  # noqa: BLE001 - it went well a moment ago: whatever this is, the cache is not to blame
         return "skipped"
     steady = trial.are_alike(first, second)

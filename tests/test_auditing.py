@@ -284,7 +284,9 @@ def test_a_mismatch_that_is_mended_is_counted_so(alias: str, mend: str) -> None:
             invalidate("prices")
 
     with hearing(hooks.Audited) as heard:
-        hooks.subscribe(Suspect, told)
+        hooks.unsubscribe(Suspect, suspects.watch)
+        hooks.subscribe(Suspect, told)  # before it is looked at again, however soon that is
+        hooks.subscribe(Suspect, suspects.watch)
         try:
             engine.get_or_set(spec, source)
             wait_for(lambda: len(heard) == 2)

@@ -127,9 +127,8 @@ def test_e008_a_replica_of_nothing_is_told(settings: Any) -> None:
     assert "'nowhere', which is no alias of DATABASES" in found.msg
 
 
-def test_w004_a_mirror_that_is_not_declared_is_told(settings: Any) -> None:
-    mirror = {**settings.DATABASES["other"], "TEST": {"MIRROR": "default"}}
-    settings.DATABASES = {**settings.DATABASES, "other": mirror}
+def test_w004_a_mirror_that_is_not_declared_is_told(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(settings.DATABASES["other"], "TEST", {"MIRROR": "default"})
     settings.CACHEKIT = {}
 
     (found,) = checks.check_replicas(app_configs=None)

@@ -277,3 +277,53 @@ def test_a_lease_is_as_long_as_the_computation_usually_takes_within_bounds() -> 
         return asked[0]
 
     assert [lease(0.001), lease(2), lease(3600)] == [1.0, 8.0, 30.0]
+
+
+def test_what_reads_a_snapshot_neither_leads_nor_joins_and_takes_no_lease() -> None:
+    flights, begun = Flights(), []
+    mine = visit(private=True)
+    flight, _ = flights.enter(mine.ident, Job())
+    stage = Stage(Begin=lambda step: begun.append(step.lease) or LEADS)
+
+    assert stage.play(mine, flights).computed
+
+    assert stage.asked == ["Begin", "Produce", "Save"]
+    assert begun == [0]
+    assert not flight.future.done()
+
+
+def lagging(step: Produce) -> Produced:
+    """Produce what a replica shows, until the primary is asked for."""
+    made = produced(step)
+    return made if step.primary else made._replace(value="the replica's", lags=True)
+
+
+def test_what_a_replica_shows_is_handed_out_if_it_is_fresh() -> None:
+    stage = Stage(Produce=lagging)
+
+    assert stage.play(visit()).value == "the replica's"
+    assert stage.asked == ["Begin", "Produce", "Save"]
+
+
+@pytest.mark.parametrize("saved", [steps.Saved(EPOCH, 101), StoreUnavailable("away")], ids=["stale", "nobody knows"])
+def test_what_a_replica_shows_is_computed_again_on_the_primary_if_it_is_not(saved: Any) -> None:
+    stage = Stage(Produce=lagging, Save=[saved, steps.Saved(EPOCH, 0)])
+
+    answer = stage.play(visit())
+
+    assert (answer.value, answer.born_stale) == ("value", False)
+    assert stage.asked == ["Begin", "Produce", "Save", "Begin", "Produce", "Save"]
+
+
+def test_what_a_replica_shows_is_no_news_to_those_who_wait_where_its_leader_is_cancelled() -> None:
+    flights, mine = Flights(), visit()
+    plan = renew(mine, flights)
+    assert isinstance(next(plan), steps.Begin)
+    step = plan.send(LEADS)
+    flight, leads = flights.enter(mine.ident, Job())
+    assert isinstance(plan.send(lagging(step)), steps.Save)
+
+    plan.close()
+
+    assert not leads
+    assert not flight.future.result(0).is_news(mine.arrived)

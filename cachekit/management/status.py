@@ -18,6 +18,7 @@ from cachekit.stores.beats import Beat
 from cachekit.stores.turns import server_of
 
 EVICTS = "allkeys"
+OLD_MASTER = "cache '{}': a master that was replaced goes on taking writes; set min-replicas-to-write on its servers"
 OVERDUE = 60
 """Seconds after which what stands in an outbox shows that no relay runs; beat looks every 10."""
 
@@ -32,6 +33,8 @@ class CacheStatus(NamedTuple):
     memory_bytes: int | None = None
     keeps_counters: bool = True
     """Whether the server's eviction policy leaves alone what has no timeout."""
+    ends_with_its_term: bool = True
+    """Whether a master that sentinels have replaced takes no more writes."""
 
 
 class WarmerStatus(NamedTuple):
@@ -84,6 +87,7 @@ def status() -> Status:
             trouble.append(f"counter '{counter.name}' is unknown here: make it in models.py or caching.py")
     if writebehind.registered():
         trouble += [f"cache '{one.alias}' may evict waiting counts" for one in caches if not one.keeps_counters]
+    trouble += [OLD_MASTER.format(one.alias) for one in caches if not one.ends_with_its_term]
     trouble += [
         f"the outbox of database '{one.database}' waits for {one.oldest_seconds:.0f} s: run manage.py cachekit relay"
         for one in outboxes
@@ -115,15 +119,16 @@ def _cache(store: Store) -> CacheStatus:
         return CacheStatus(store.alias, "down", str(error))
     version = f"{facts.get('server_name', 'redis')} {facts.get('valkey_version') or facts.get('redis_version', '')}"
     evicts = str(facts.get("maxmemory_policy", "")).startswith(EVICTS)
-    return CacheStatus(store.alias, "up", version, round(took, 2), facts.get("used_memory"), not evicts)
+    ends = "min_slaves_good_slaves" in facts or "sentinels" not in server.connection_pool.connection_kwargs
+    return CacheStatus(store.alias, "up", version, round(took, 2), facts.get("used_memory"), not evicts, ends)
 
 
 def _facts(server: Any) -> dict[str, Any]:
-    """Return what INFO says of server and memory; nothing where it is unknown or not allowed."""
+    """Return what INFO says of server, memory and replication; nothing where it is unknown or not allowed."""
     from redis.exceptions import ResponseError  # noqa: PLC0415 - where there is a server there is redis-py
 
     try:
-        return {**server.info("server"), **server.info("memory")}
+        return {**server.info("server"), **server.info("memory"), **server.info("replication")}
     except ResponseError:
         return {}
 

@@ -17,7 +17,9 @@ def main() -> None:
     from cachekit import cached
     from tests.zoo.models import Author
 
-    call_command("migrate", run_syncdb=True, verbosity=0)
+    call_command("migrate", "cachekit", verbosity=0)
+    with connection.schema_editor() as editor:
+        editor.create_model(Author)
     connection.settings_dict["CONN_MAX_AGE"] = None
     Author.objects.create(pk=1, name="0")
     runs = []

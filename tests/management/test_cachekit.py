@@ -11,7 +11,7 @@ from django.db import OperationalError, connection
 from cachekit import cached, warming, writebehind
 from cachekit.warming import warmer
 from cachekit.writebehind import WriteBehindCounter
-from tests.servers import Valkey
+from tests.servers import Sentinel, Valkey
 from tests.zoo.models import Author, Book
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])  # `status` looks into every outbox
@@ -181,6 +181,19 @@ def test_status_warns_of_a_server_that_may_evict_counts(
 
     assert code == 1
     assert "cache 'default' may evict waiting counts" in said
+
+
+def test_status_warns_of_masters_that_outlive_a_failover(
+    run: Run, own_valkey: Valkey, use_cache: Callable[..., None]
+) -> None:
+    with Sentinel(own_valkey) as sentinel:
+        use_cache("redis://mymaster/0", OPTIONS={"SENTINELS": [sentinel.address]})
+        _, careless = run("status")
+        own_valkey.say("CONFIG SET min-replicas-to-write 1")
+        _, careful = run("status")
+
+    assert "cache 'default': a master that was replaced goes on taking writes" in careless
+    assert "goes on taking writes" not in careful
 
 
 def test_status_fails_when_a_server_is_away(

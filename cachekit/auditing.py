@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -23,6 +25,19 @@ APART = frozenset({"function", "query"})
 """The doors whose computation needs no request, so that it may be run in a thread of its own."""
 
 
+_turn = threading.Lock()
+"""One audit at a time in a process: a slow computation of a busy door must not take every thread."""
+
+
+def _begin_again() -> None:
+    global _turn  # noqa: PLW0603 - a fork may have copied a lock whose holder it did not
+    _turn = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_again)
+
+
 class Suspect(NamedTuple):
     """An entry that differs from what the database says though nothing it depends on was invalidated."""
 
@@ -39,7 +54,8 @@ class Suspect(NamedTuple):
 
 def after_hit(store: Store, spec: Spec, served: Answer, produce: Callable[[], Any]) -> None:
     """Compute a hit once more if it is its turn. Never raises."""
-    if not _is_due(spec):
+    turn = _turn
+    if not _is_due(spec) or not turn.acquire(blocking=False):
         return
 
     def compare() -> str:
@@ -51,12 +67,17 @@ def after_hit(store: Store, spec: Spec, served: Answer, produce: Callable[[], An
                 logger.debug("%s '%s' could not be audited: %r", spec.door, spec.name, type(error))
         return trial.result
 
-    _tell(spec, served, compare(), compare if spec.door in APART else None)
+    try:
+        result = compare()
+    finally:
+        turn.release()
+    _tell(spec, served, result, compare if spec.door in APART else None)
 
 
 async def aafter_hit(store: Store, spec: Spec, served: Answer, produce: Callable[[], Awaitable[Any]]) -> None:
     """Like `after_hit`."""
-    if not _is_due(spec):
+    turn = _turn
+    if not _is_due(spec) or not turn.acquire(blocking=False):
         return
     trial, visit = Trial(spec, served), visit_of(store, spec)
     with entered("apart"), capturing(None):
@@ -64,6 +85,8 @@ async def aafter_hit(store: Store, spec: Spec, served: Answer, produce: Callable
             await computing.arun(store, compared(visit, trial), visit, trial.anoting(produce))
         except Exception as error:  # noqa: BLE001 - as above
             logger.debug("%s '%s' could not be audited: %r", spec.door, spec.name, type(error))
+        finally:
+            turn.release()
     _tell(spec, served, trial.result, None)
 
 

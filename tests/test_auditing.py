@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -106,6 +107,23 @@ def test_one_hit_in_so_many(alias: str, settings: Any) -> None:
             engine.get_or_set(spec_of(alias), source)
 
     assert 10 <= len(heard) <= 120
+
+
+def test_one_at_a_time_is_enough(alias: str, call: Call) -> None:
+    source = Source("same")
+    spec = spec_of(alias)
+    call(engine.get_or_set, spec, call.producer(source))
+    read = threading.Thread(target=lambda: engine.get_or_set(spec, source))
+
+    def meanwhile() -> None:
+        source.before = None
+        read.start()
+        read.join()
+
+    source.before = meanwhile
+
+    assert results(call, alias, source, reads=2) == ["match", "match"]
+    assert source.runs == 3
 
 
 def test_nothing_is_audited_unless_it_is_wanted(alias: str, call: Call, settings: Any) -> None:

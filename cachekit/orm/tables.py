@@ -10,6 +10,7 @@ from urllib.parse import quote
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachekit.core.keys import fingerprint
+from cachekit.databases import primary_of
 from cachekit.orm.sqltext import Table
 
 KEPT_SECONDS = 60
@@ -72,6 +73,7 @@ def _is_plain(name: str, connection: Any) -> bool:
 
 
 def _tag(name: str, using: str) -> str:
+    using = primary_of(using)
     text = quote(name, safe="")
     text = text if len(text) <= LONGEST else f"{text[:50]}~{fingerprint(name)}"
     return f"table:{text}" if using == "default" else f"table:{text}@{using}"

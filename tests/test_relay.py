@@ -244,6 +244,22 @@ def test_a_database_that_is_away_is_said_once_and_tried_less_and_less(caplog: py
     assert "is relayed again, after" in caplog.records[-1].getMessage()
 
 
+def test_a_signal_is_heeded_between_two_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cachekit.outbox.delivering.PAGE", 2)
+    stop = threading.Event()
+    for n in range(6):
+        boxed(f"tag:{n}")
+    hooks.subscribe(hooks.Invalidated, listener := (lambda event: stop.set()))
+    relay = Relay()
+    try:
+        relay.run(stop)
+    finally:
+        hooks.unsubscribe(hooks.Invalidated, listener)
+
+    assert (relay.delivered, Outbox.objects.count()) == (2, 4)
+    assert beats(store_for("default")) == []
+
+
 def test_each_look_is_told_to_who_listens() -> None:
     heard: list[hooks.Relayed] = []
     hooks.subscribe(hooks.Relayed, heard.append)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from django.db import transaction
@@ -44,17 +44,17 @@ def relay(using: str) -> int:
     return deliver(found).rows
 
 
-def deliver(found: Standing) -> Delivery:
+def deliver(found: Standing, stopped: Callable[[], bool] = bool) -> Delivery:
     """Deliver what stands in a database's outbox, to those caches that remember what they were told before.
 
     Rows are told and deleted in one transaction, and pages one after the other, whoever tells them: a relay that dies
-    leaves its page to the next.
+    leaves its page to the next. `stopped` is asked between two pages.
     """
     using, count, last, left = found.using, 0, 0, set[str]()
     rows = Outbox.objects.using(using).order_by("pk")
     while rows.filter(pk__gt=last).exclude(aliases__in=left).exists():
         with transaction.atomic(using=using), standing.counted(found) as turn:
-            if turn is None:  # another relay is at it
+            if turn is None or stopped():  # another relay is at it, or should be
                 return Delivery(count, frozenset(known_aliases()))
             page = list(rows.filter(pk__gt=last).exclude(aliases__in=left)[:PAGE])
             if not page:

@@ -26,7 +26,7 @@ from cachekit.stores.beats import Beat, beat, stop_beating
 from cachekit.stores.marks import attest
 from cachekit.stores.turns import server_of
 
-PAUSE = 0.05
+PAUSE = 0.03
 """Seconds between two looks into empty outboxes."""
 LONGEST_PAUSE = 1.0
 """Seconds between two looks where a cache is away, and two tries of a database that is."""
@@ -89,10 +89,11 @@ class Relay:
         self._missed: frozenset[str] = frozenset()
         self._beaten = self._looked = self._ticked = -math.inf
         self._trouble = Trouble(clock)
+        self._stop = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
         """Look until told to stop, which it does between two pages."""
-        pause = PAUSE
+        pause, self._stop = PAUSE, stop
         while not stop.is_set():
             done = self.look()
             pause = PAUSE if done or not self._missed else min(LONGEST_PAUSE, 2 * pause)
@@ -158,7 +159,7 @@ class Relay:
         found = self._standings[using]
         if found is None:
             return Delivery(0)
-        done = deliver(found)
+        done = deliver(found, self._stop.is_set)
         if ticking and not done.rows:
             tick(found)
         return done._replace(missed=done.missed | away)

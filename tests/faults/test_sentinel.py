@@ -39,7 +39,7 @@ def trio() -> Iterator[Trio]:
     with ExitStack() as stack:
         master = stack.enter_context(Valkey(*AT_ONCE))
         replica = stack.enter_context(Valkey(*AT_ONCE, "--replicaof", "127.0.0.1", str(master.port)))
-        sentinel = stack.enter_context(Sentinel(master))
+        sentinel = stack.enter_context(Sentinel(master, down_after=1500))  # longer than a busy machine stops
         until(lambda: sentinel.knows(replica))
         yield Trio(master, replica, sentinel)
 

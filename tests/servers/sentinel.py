@@ -10,12 +10,12 @@ SERVICE = "mymaster"
 class Sentinel(Valkey):
     """The Valkey server in its sentinel mode; it finds the replicas by asking the master."""
 
-    def __init__(self, master: RedisServer, *lines: str, service: str = SERVICE) -> None:
+    def __init__(self, master: RedisServer, *lines: str, service: str = SERVICE, down_after: int = 60_000) -> None:
         super().__init__()
         self.service = service
         self.lines = [
             f"sentinel monitor {service} 127.0.0.1 {master.port} 1",
-            f"sentinel down-after-milliseconds {service} 500",
+            f"sentinel down-after-milliseconds {service} {down_after}",
             f"sentinel failover-timeout {service} 5000",
             *lines,
         ]

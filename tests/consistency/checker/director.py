@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import tempfile
@@ -80,10 +81,11 @@ class Director:
             verdicts = self.judged()
             return Outcome(self.plan, verdicts, seconds, time.monotonic() - began - seconds)
         finally:
-            self.sql("postgres", f"DROP DATABASE {self.base} WITH (FORCE)")
             if self.plan.keep:
                 shutil.copytree(self.folder, self.plan.keep / self.base, dirs_exist_ok=True)
             shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(psycopg.OperationalError):  # a fault may have been cut short
+                self.sql("postgres", f"DROP DATABASE {self.base} WITH (FORCE)")
 
     def cast(self) -> Cast:
         """Return the processes, none of which has started."""

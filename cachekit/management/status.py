@@ -19,6 +19,9 @@ from cachekit.stores.turns import server_of
 
 EVICTS = "allkeys"
 OLD_MASTER = "cache '{}': a master that was replaced goes on taking writes; set min-replicas-to-write on its servers"
+NAMELESS = (
+    "cache '{}': its server tells no run id (INFO), so a restart from an older state goes unnoticed: set MAX_STALENESS"
+)
 OVERDUE = 60
 """Seconds after which what stands in an outbox shows that no relay runs; beat looks every 10."""
 
@@ -35,6 +38,8 @@ class CacheStatus(NamedTuple):
     """Whether the server's eviction policy leaves alone what has no timeout."""
     ends_with_its_term: bool = True
     """Whether a master that sentinels have replaced takes no more writes."""
+    has_name: bool = True
+    """Whether a server that was started anew is told from the one before."""
 
 
 class WarmerStatus(NamedTuple):
@@ -87,6 +92,7 @@ def status() -> Status:
             trouble.append(f"counter '{counter.name}' is unknown here: make it in models.py or caching.py")
     if writebehind.registered():
         trouble += [f"cache '{one.alias}' may evict waiting counts" for one in caches if not one.keeps_counters]
+    trouble += [NAMELESS.format(one.alias) for one in caches if not one.has_name]
     trouble += [OLD_MASTER.format(one.alias) for one in caches if not one.ends_with_its_term]
     trouble += [
         f"the outbox of database '{one.database}' waits for {one.oldest_seconds:.0f} s: run manage.py cachekit relay"
@@ -120,7 +126,8 @@ def _cache(store: Store) -> CacheStatus:
     version = f"{facts.get('server_name', 'redis')} {facts.get('valkey_version') or facts.get('redis_version', '')}"
     evicts = str(facts.get("maxmemory_policy", "")).startswith(EVICTS)
     ends = "min_slaves_good_slaves" in facts or "sentinels" not in server.connection_pool.connection_kwargs
-    return CacheStatus(store.alias, "up", version, round(took, 2), facts.get("used_memory"), not evicts, ends)
+    used, named = facts.get("used_memory"), "run_id" in facts
+    return CacheStatus(store.alias, "up", version, round(took, 2), used, not evicts, ends, named)
 
 
 def _facts(server: Any) -> dict[str, Any]:

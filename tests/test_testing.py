@@ -131,7 +131,7 @@ class Cases(TestCase):
 
     @classmethod
     def setUpTestData(cls) -> None:
-        cls.author = Author.objects.create(name="Ada")
+        Author.objects.create(name="Ada")
 
     def setUp(self) -> None:
         testing.reset()

@@ -13,6 +13,7 @@ from django.test.utils import override_settings
 from cachekit import cached, hooks
 from cachekit.models import AppliedBatch, Outbox
 from cachekit.orm import tables
+from cachekit.orm.sqltext import Table
 from tests.zoo.builders import make_book
 from tests.zoo.models import Author, Book
 
@@ -108,7 +109,7 @@ def test_a_table_that_is_there_no_more_or_not_yet_is_not_believed(lone: str) -> 
     say("CREATE VIEW lone AS SELECT title AS x FROM zoo_book")
 
     try:
-        assert tables.family_of(tables.Table("lone"), connection) is None
+        assert tables.family_of(Table("lone"), connection) is None
     finally:
         say("DROP VIEW lone")
 

@@ -19,9 +19,7 @@ from cachekit.stores.turns import server_of
 
 EVICTS = "allkeys"
 OLD_MASTER = "cache '{}': a master that was replaced goes on taking writes; set min-replicas-to-write on its servers"
-NAMELESS = (
-    "cache '{}': its server tells no run id (INFO), so that it was restored goes unnoticed: set MAX_STALENESS"
-)
+NAMELESS = "cache '{}': its server tells no run id (INFO), so that it was restored goes unnoticed: set MAX_STALENESS"
 OVERDUE = 60
 """Seconds after which what stands in an outbox shows that no relay runs; beat looks every 10."""
 

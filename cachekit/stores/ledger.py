@@ -4,53 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Sequence
-from functools import cache
-from hashlib import sha1
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from redis.exceptions import ConnectionError as RedisConnectionError, NoScriptError, ReadOnlyError, ResponseError
 
 from cachekit.core import steps, tags
 from cachekit.core.entry import NEVER, Found, unseal
+from cachekit.stores import scripts
+from cachekit.stores.scripts import Exchange, Talk, places, told_as
 from cachekit.stores.wire import code_of, pack, raised
 
 BUCKET_LIMIT = 100_000 // tags.BUCKETS
-MOVING = ("invalidate", "intend", "withdraw", "attach")
-"""The scripts that move points, or tell what was."""
 NAMELESS = b"?"
 """The run id of a server that does not tell one (fakeredis, some proxies): its restarts go unnoticed."""
 
 
 class Unproven(RedisConnectionError):
     """A server answers that may not be read yet: it has not been told what it missed."""
-
-
-class Exchange(NamedTuple):
-    """Packed commands to send, and how many replies to read; `timeout` where they block."""
-
-    payload: bytes
-    replies: int
-    timeout: float | None = None
-
-
-Talk = Generator[Exchange, list[Any], Any]
-
-
-class Script(NamedTuple):
-    """A Lua script and the name under which a server keeps it."""
-
-    source: str
-    sha: str
-
-
-@cache
-def script(name: str) -> Script:
-    """Return a script of the folder `lua/`, the ledger's clock in front of it."""
-    folder = Path(__file__).parent / "lua"
-    before = ["ledger"] if name in ("begin", "mend") else ["ledger", "points"] if name in MOVING else []
-    source = "\n".join((folder / f"{part}.lua").read_text() for part in [*before, name])
-    return Script(source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
 class Ask(NamedTuple):
@@ -249,11 +219,11 @@ class Ledger:
 
     def invalidate(self, step: steps.Invalidate) -> Talk:
         """Move the points of tags to now. A server that refuses to write loses its root: everything is stale."""
-        told = (step.why, step.by, _told(step.tags), step.transaction)
+        told = (step.why, step.by, told_as(step.tags), step.transaction)
         noted = (f"{{{self.prefix}}}:settled:{step.settles}",) if step.settles else ()
         keys = (self.root, self.events, *noted)
         try:
-            point = yield from self._run("invalidate", keys, new_epoch(), BUCKET_LIMIT, *told, *_places(step.tags))
+            point = yield from self._run("invalidate", keys, new_epoch(), BUCKET_LIMIT, *told, *places(step.tags))
         except ResponseError as error:
             if code_of(error) != "OOM":  # what else refuses this refuses DEL too
                 raise
@@ -263,10 +233,10 @@ class Ledger:
 
     def intend(self, step: steps.Intend) -> Talk:
         """Put points a lease into the future; a server that is full loses its root instead."""
-        told = (int(step.lease * 1_000_000), step.transaction, _told(step.tags))
+        told = (int(step.lease * 1_000_000), step.transaction, told_as(step.tags))
         keys = (self.root, self.events)
         try:
-            yield from self._run("intend", keys, new_epoch(), BUCKET_LIMIT, *told, *_places(step.tags))
+            yield from self._run("intend", keys, new_epoch(), BUCKET_LIMIT, *told, *places(step.tags))
         except ResponseError as error:
             if code_of(error) != "OOM":
                 raise
@@ -277,10 +247,10 @@ class Ledger:
 
     def withdraw(self, step: steps.Withdraw) -> Talk:
         """Take intents back."""
-        yield from self._run("withdraw", (self.root,), new_epoch(), BUCKET_LIMIT, step.transaction, *_places(step.tags))
+        yield from self._run("withdraw", (self.root,), new_epoch(), BUCKET_LIMIT, step.transaction, *places(step.tags))
 
     def _run(self, name: str, keys: tuple[str, ...], *arguments: bytes | str | int) -> Talk:
-        known = script(name)
+        known = scripts.script(name)
         rest = (len(keys), *keys, *arguments)
         (reply,) = yield Exchange(pack("EVALSHA", known.sha, *rest), 1)
         if isinstance(reply, NoScriptError):
@@ -297,20 +267,6 @@ class Ledger:
 
     def _bell(self, token: str) -> str:
         return f"{{{self.prefix}}}:bell:{token}"
-
-
-def _places(texts: Sequence[str]) -> list[bytes | str]:
-    """Return where the points of tags stand, as pairs: the bucket (nothing for the root), and the field."""
-    pairs: list[bytes | str] = []
-    for text in texts:
-        tag = tags.parse(text)
-        pairs += [tags.place_of(tag.family, tag.digest) if tag.digest else b"", tag.digest or tag.text]
-    return pairs
-
-
-def _told(texts: Sequence[str]) -> str:
-    """Return tags as the stream of events tells them."""
-    return " ".join(texts[:100])
 
 
 def _run_id(told: Any) -> bytes:

@@ -19,7 +19,8 @@ from cachekit.core.samples import Samples
 from cachekit.exceptions import StoreUnavailable
 from cachekit.stores.awaited import async_connection
 from cachekit.stores.breaker import Breaker
-from cachekit.stores.ledger import Exchange, Ledger, Talk
+from cachekit.stores.ledger import Ledger
+from cachekit.stores.scripts import Exchange, Talk
 from cachekit.stores.wire import AsyncWire, Wire, code_of, nothing
 
 REFUSALS = frozenset({"OOM", "MISCONF", "READONLY", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN"})

@@ -10,8 +10,8 @@ from cachekit.core.steps import Invalidate
 from cachekit.exceptions import StoreUnavailable
 
 if TYPE_CHECKING:
-    from cachekit.stores.ledger import Talk
     from cachekit.stores.redis import RedisStore
+    from cachekit.stores.scripts import Talk
 
 LUA = Path(__file__).parent / "lua"
 ADOPT = (LUA / "ledger.lua").read_text() + (LUA / "adopt.lua").read_text()

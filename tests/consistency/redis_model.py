@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
-from cachekit.stores import ledger
+from cachekit.stores import scripts
 from tests.consistency import scripts_model
 
 SCRIPTS = ("attach", "begin", "intend", "invalidate", "mend", "release", "renew", "withdraw")
@@ -29,7 +29,7 @@ class RedisModel:
         """What writes are answered with; out of memory, those that would take some."""
         self.rings: Callable[[bytes], None] = lambda bell: None
         self._expires = expires
-        self._sources = {ledger.script(name).sha: name for name in SCRIPTS}
+        self._sources = {scripts.script(name).sha: name for name in SCRIPTS}
         self._loaded: set[str] = set()
         self._commands: dict[bytes, Callable[..., Any]] = {
             b"HMGET": self._hmget,

@@ -16,8 +16,9 @@ from redis import Redis
 
 from cachekit.core import steps, tags
 from cachekit.core.entry import NEVER, Header, seal
-from cachekit.stores import ledger
-from cachekit.stores.ledger import Ledger, Script, Talk
+from cachekit.stores import ledger, scripts
+from cachekit.stores.ledger import Ledger
+from cachekit.stores.scripts import Script, Talk
 from cachekit.stores.wire import Wire
 from tests.consistency.redis_model import RedisModel
 from tests.servers import Valkey
@@ -171,7 +172,7 @@ def _plain(reply: Any) -> Any:
 @contextmanager
 def pair_of(server: Valkey, seed: int, part: str = "", right: str = "", wrong: str = "") -> Iterator[Pair]:
     """Yield a pair whose clocks this test sets; a part of the Lua, not of the model, may be made wrong."""
-    original = ledger.script.__wrapped__
+    original = scripts.script.__wrapped__
 
     def script(name: str) -> Script:
         source = original(name).source.replace(TIME, f"return tonumber(redis.call('GET', '{CLOCK}'))")
@@ -180,7 +181,7 @@ def pair_of(server: Valkey, seed: int, part: str = "", right: str = "", wrong: s
         return Script(source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger, "script", script)
+        patch.setattr(scripts, "script", script)
         patch.setattr(ledger, "BUCKET_LIMIT", LIMIT)
         patch.setattr(tags, "BUCKETS", 2)
         tags._layout.cache_clear()

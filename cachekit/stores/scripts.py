@@ -1,0 +1,55 @@
+"""What is asked of a server: exchanges, the Lua scripts, and how tags stand in their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from functools import cache
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cachekit.core import tags
+
+MOVING = ("invalidate", "intend", "withdraw", "attach")
+"""The scripts that move points, or tell what was."""
+
+
+class Exchange(NamedTuple):
+    """Packed commands to send, and how many replies to read; `timeout` where they block."""
+
+    payload: bytes
+    replies: int
+    timeout: float | None = None
+
+
+Talk = Generator[Exchange, list[Any], Any]
+
+
+class Script(NamedTuple):
+    """A Lua script and the name under which a server keeps it."""
+
+    source: str
+    sha: str
+
+
+@cache
+def script(name: str) -> Script:
+    """Return a script of the folder `lua/`, the ledger's clock in front of it."""
+    folder = Path(__file__).parent / "lua"
+    before = ["ledger"] if name in ("begin", "mend") else ["ledger", "points"] if name in MOVING else []
+    source = "\n".join((folder / f"{part}.lua").read_text() for part in [*before, name])
+    return Script(source, sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+def places(texts: Sequence[str]) -> list[bytes | str]:
+    """Return where the points of tags stand, as pairs: the bucket (nothing for the root), and the field."""
+    pairs: list[bytes | str] = []
+    for text in texts:
+        tag = tags.parse(text)
+        pairs += [tags.place_of(tag.family, tag.digest) if tag.digest else b"", tag.digest or tag.text]
+    return pairs
+
+
+def told_as(texts: Sequence[str]) -> str:
+    """Return tags as the stream of events tells them."""
+    return " ".join(texts[:100])

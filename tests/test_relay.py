@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection, connections
+from django.db import DatabaseError, OperationalError, connection, connections, transaction
 
 from cachekit import ainvalidate, cached, checks, hooks, invalidate, outbox
 from cachekit.core.entry import seal, unseal
 from cachekit.exceptions import StoreUnavailable
 from cachekit.models import Outbox, RelayState, Told
+from cachekit.outbox import standing
 from cachekit.outbox.health import relay_of
 from cachekit.outbox.relaying import Relay
 from cachekit.outbox.standing import FORGOTTEN, OTHER, RESTORED, Standing, fault
@@ -83,6 +84,10 @@ def test_what_is_told_is_marked_in_the_cache() -> None:
     assert mark is not None
     assert mark.told == state.rounds == state.caches["default"] == 1
     assert mark.database.startswith(state.identity)
+    if connection.vendor == "postgresql":
+        cluster, timeline = mark.database.removeprefix(state.identity).lstrip("/").split("/")
+        assert int(cluster) > 0
+        assert timeline == "00000001"
 
 
 STANDING = Standing("default", "this", 5, {"c": 4})
@@ -260,6 +265,26 @@ def test_a_signal_is_heeded_between_two_pages(monkeypatch: pytest.MonkeyPatch) -
     assert beats(store_for("default")) == []
 
 
+def test_a_connection_that_was_ended_is_made_anew() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("needs PostgreSQL")
+    now = [0.0]
+    relay = Relay(clock=lambda: now[0])
+    relay.look()
+    boxed()
+    ended: Any = connection.connection
+    with connections["other"].cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [ended.info.backend_pid])
+
+    def told() -> int:
+        now[0] += 1
+        return relay.look()
+
+    assert until(told)
+    assert connection.connection is not ended
+    assert not Outbox.objects.exists()
+
+
 def test_each_look_is_told_to_who_listens() -> None:
     heard: list[hooks.Relayed] = []
     hooks.subscribe(hooks.Relayed, heard.append)
@@ -311,8 +336,6 @@ def test_a_relay_waits_for_nobody_who_is_at_it() -> None:
     ready, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        from django.db import transaction
-
         with transaction.atomic():
             RelayState.objects.select_for_update().get()
             ready.set()
@@ -329,6 +352,35 @@ def test_a_relay_waits_for_nobody_who_is_at_it() -> None:
 
     assert busy == 0
     assert outbox.relay("default") == 1
+
+
+def test_a_relay_that_stands_still_in_a_page_loses_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("needs PostgreSQL")
+    monkeypatch.setattr("cachekit.outbox.standing.FROZEN", "300ms")
+    boxed(), outbox.relay("default")
+    boxed()
+    found, ready, done = standing.of("default"), threading.Event(), threading.Event()
+    lost: list[Exception] = []
+    assert found is not None
+
+    def stand_still() -> None:
+        try:
+            with transaction.atomic(), standing.counted(found):
+                ready.set()
+                done.wait(30)
+        except DatabaseError as error:
+            lost.append(error)
+        connection.close()
+
+    other = threading.Thread(target=stand_still)
+    other.start()
+    assert ready.wait(10)
+
+    assert until(lambda: outbox.relay("default") == 1)
+    done.set()
+    other.join(20)
+    assert lost
 
 
 def test_writes_to_the_relays_own_tables_invalidate_nothing() -> None:

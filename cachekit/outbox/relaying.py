@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from django.db import DatabaseError, connections
+from django.db import Error as DatabaseTrouble, connections
 
 from cachekit import hooks
 from cachekit.conf import conf
@@ -111,7 +111,7 @@ class Relay:
                 continue
             try:
                 done = self._relay(using, thorough=thorough, ticking=ticking)
-            except DatabaseError as error:
+            except DatabaseTrouble as error:
                 self._trouble.failed(using, error)
                 self._standings.pop(using, None)
                 connections[using].close()
@@ -178,7 +178,7 @@ class Relay:
             if known is not None:
                 try:
                     found.append(waiting(using))
-                except DatabaseError:
+                except DatabaseTrouble:
                     connections[using].close()
         return found
 

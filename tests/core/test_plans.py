@@ -283,7 +283,12 @@ def test_what_reads_a_snapshot_neither_leads_nor_joins_and_takes_no_lease() -> N
     flights, begun = Flights(), []
     mine = visit(private=True)
     flight, _ = flights.enter(mine.ident, Job())
-    stage = Stage(Begin=lambda step: begun.append(step.lease) or LEADS)
+
+    def begins(step: Any) -> Any:
+        begun.append(step.lease)
+        return LEADS
+
+    stage = Stage(Begin=begins)
 
     assert stage.play(mine, flights).computed
 

@@ -111,7 +111,7 @@ def test_prometheus_asks_the_shop_and_its_relay_for_their_metrics() -> None:
 
 
 def test_the_relay_is_probed_by_its_own_command() -> None:
-    assert OURS["relay"]["healthcheck"]["test"] == ["CMD", *"python manage.py cachekit relay --check".split()]
+    assert OURS["relay"]["healthcheck"]["test"] == ["CMD", "python", "manage.py", "cachekit", "relay", "--check"]
 
 
 def test_the_dashboard_shows_metrics_that_are_exported_from_a_source_that_is_provisioned() -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
-from django.db import connection, transaction
+from django.db import connections, transaction
 
 from cachekit import ainvalidate, cached, hooks
 from cachekit.orm import dirty_tags, ongoing
@@ -90,10 +90,10 @@ def test_nothing_is_left_of_a_transaction_that_is_over() -> None:
 
     with transaction.atomic():
         Book.objects.filter(pk=book.pk).update(title="new")
-        assert [one.connection for one in ongoing.here()] == [connection._connections[connection._alias]]
+        assert [one.connection for one in ongoing.here()] == [connections["default"]]
 
     assert not ongoing.here()
-    assert ongoing.of(connection) is None  # type: ignore[arg-type]
+    assert ongoing.of(connections["default"]) is None
 
 
 def test_ainvalidate_is_repeated_after_the_commit_of_the_transaction_it_is_awaited_in() -> None:

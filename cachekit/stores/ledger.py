@@ -68,16 +68,18 @@ class Ledger:
 
         A server that was restarted, restored or promoted may have missed invalidations. Where all of them stand in the
         outbox it is away until a relay has told it. Raises ReadOnlyError where a replica answers: nothing can be
-        invalidated there.
+        invalidated there. Returns the server's run id.
         """
         told, role, known = yield Exchange(pack("INFO", "server") + pack("ROLE") + pack("HGET", self.root, "server"), 3)
         raised([known])
         if isinstance(role, list) and role[0] != b"master":
             raise ReadOnlyError("a replica answers, which takes no invalidations")
-        if known != _run_id(told):
+        name = _run_id(told)
+        if known != name:
             if known is not None and self._replays:
                 raise Unproven("another server than before answers; a relay must tell it first what it has missed")
             yield from self.attach()
+        return name
 
     def attach(self) -> Talk:
         """Begin an epoch where the ledger was written on another server."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from typing import Any
@@ -16,6 +17,7 @@ from cachekit.conf import conf
 from cachekit.core import steps
 from cachekit.core.entry import Found
 from cachekit.core.samples import Samples
+from cachekit.core.tags import EVERYTHING
 from cachekit.exceptions import StoreUnavailable
 from cachekit.stores.awaited import async_connection
 from cachekit.stores.breaker import Breaker
@@ -25,6 +27,9 @@ from cachekit.stores.wire import AsyncWire, Wire, code_of, nothing
 
 REFUSALS = frozenset({"OOM", "MISCONF", "READONLY", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN"})
 """Error replies of a server that answers but cannot be used: as good as away."""
+RECALLED = 60.0
+"""Seconds for which a process remembers what it has told: a master that was replaced may take writes that long."""
+MOST_RECALLED = 5000
 TELLING = (steps.Intend, steps.Invalidate, steps.Withdraw)
 """Steps that are tried though the circuit is open."""
 
@@ -64,7 +69,9 @@ class RedisStore:
         self.client = client
         self.ledger = Ledger(prefix, conf().MAX_STALENESS, replays=conf().OUTBOX == "always")
         self.breaker = Breaker(self._tell, failures=conf().BREAKER_FAILURES, pause=conf().BREAKER_PAUSE)
-        self._greeting = self.ledger.greet if judges else nothing
+        self._greeting = self.greet if judges else nothing
+        self._server = b""
+        self._told: deque[tuple[float, tuple[str, ...]]] = deque(maxlen=MOST_RECALLED)
         self.troubles = self._got_over = 0
         self._guard = Guard(self)
         self._insisting = Guard(self, insists=True)
@@ -96,6 +103,23 @@ class RedisStore:
     def awire(self) -> AsyncWire:
         """Return the way to the server for awaiters."""
         return AsyncWire(partial(async_connection, self.pool), self._greeting)
+
+    def greet(self) -> Talk:
+        """Learn over a new connection who answers; tell another server than before what the last one was told lately.
+
+        One that was promoted elsewhere may not know it, though whoever came first has begun an epoch there.
+        """
+        name = yield from self.ledger.greet()
+        former, self._server = self._server, name
+        if former not in (b"", name) and (tags := self._lately()):
+            yield from self.ledger.invalidate(steps.Invalidate(tags, "told again", "another server"))
+
+    def _lately(self) -> tuple[str, ...]:
+        """Return the tags that were told in the last minute; everything, where they are too many."""
+        since, told = time.monotonic() - RECALLED, tuple(self._told)
+        if len(told) == MOST_RECALLED and told[0][0] >= since:
+            return (EVERYTHING,)
+        return tuple(dict.fromkeys(tag for when, tags in told if when >= since for tag in tags))
 
     @property
     def suspect(self) -> bool:
@@ -199,6 +223,8 @@ class RedisStore:
         if type(step) is steps.Begin:
             self._offset = answer.read_point - time.time_ns() // 1000
             self.samples.note(time.monotonic(), answer.epoch, answer.read_point)
+        elif type(step) is steps.Invalidate:
+            self._told.append((time.monotonic(), step.tags))
         return answer
 
     def _tell(self, error: str | None) -> None:

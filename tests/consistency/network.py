@@ -65,7 +65,7 @@ class Network:
     def _greet(self, process: Process | None, run: bytes) -> None:
         store = getattr(process, "store", None)
         if store is not None:
-            talk, answers = store.ledger.greet(), None
+            talk, answers = store.greet(), None
             with suppress(StopIteration):
                 while self.server.run_id == run:
                     wanted = talk.send(answers)

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from redis import Redis
 from redis.exceptions import ReadOnlyError
 
 from cachekit import engine
-from cachekit.core import steps
+from cachekit.core import steps, tags
+from cachekit.core.entry import NEVER, Header, seal
 from cachekit.exceptions import StoreUnavailable
 from cachekit.stores import store_for
 from cachekit.stores.redis import RedisStore
@@ -131,6 +133,41 @@ def test_a_greeting_that_fails_gives_the_connection_back(server: Valkey) -> None
     for _ in range(200):  # more than the pool has
         with pytest.raises(ReadOnlyError):
             wire.exchange(pack("PING"), 1)
+
+
+def test_another_server_is_told_again_what_the_last_one_was_told(server: Valkey, call: Call) -> None:
+    """A master that was replaced took writes for a while; readers had begun the new one's epoch before."""
+    with Valkey() as promoted:
+        reader = moved_to(promoted, neighbour())
+        begun = call(reader.do, steps.Begin("key"))
+        on = tags.encode(["homepage"])
+        header = Header(1, begun.epoch, begun.read_point, begun.read_point, NEVER, 1, on)
+        call(reader.do, steps.Save(reader.key("key"), seal(header, b"old"), 0, on))
+        assert reader.load(reader.key("key")).newest <= header.read_point
+
+        writer = redis()
+        call(writer.do, steps.Invalidate(("homepage",)))
+        moved_to(promoted, writer)
+        call(writer.do, steps.Begin("another"))
+
+        assert reader.load(reader.key("key")).newest > header.read_point
+        reader.wire.drop()
+
+
+def neighbour() -> RedisStore:
+    """Return what another process knows, with connections of its own."""
+    store = redis()
+    pool = type(store.pool)(**store.pool.connection_kwargs)
+    return RedisStore(store.alias, store.prefix, Redis(connection_pool=pool))
+
+
+def moved_to(server: Valkey, store: RedisStore) -> RedisStore:
+    """Have a store connect to another server from now on."""
+    store.pool.connection_kwargs["port"] = server.port
+    store.pool.reset()
+    store.wire.distrust()
+    store.awire.distrust()
+    return store
 
 
 def test_a_server_without_a_name_is_always_the_same() -> None:

@@ -33,6 +33,7 @@ def _wanted(world: World) -> Iterator[tuple[float, Fault]]:
     yield scenario.kills, kill
     yield scenario.evictions, evict
     yield scenario.evictions * 5, evict_root
+    yield scenario.purges, purge
     yield scenario.steps, step
     yield scenario.outages, outage
     yield scenario.outages * 2, forget_scripts
@@ -66,6 +67,13 @@ def evict(world: World) -> None:
     keys = list(world.server.keys)
     for _ in range(3):
         world.server.delete(keys[world.rng.randrange(len(keys))] if keys else b"")
+
+
+def purge(world: World) -> None:
+    """Remove some entries, as operators do: who comes next knows nothing of what they depended on."""
+    entries = [key for key in world.server.keys if key.startswith(b"sim:")]
+    for _ in range(3):
+        world.server.delete(entries[world.rng.randrange(len(entries))] if entries else b"")
 
 
 def evict_root(world: World) -> None:

@@ -63,7 +63,7 @@ REFUSED = replace(HOT, name="refused", refused=0.4, unanswered=0.2, kills=0)
 SNAPSHOTS = replace(HOT, name="snapshots", snapshots=0.3)
 LOSSY = replace(SCENARIOS["memory"], name="lossy", writing=60, evictions=20, steps=0)
 PAST = replace(LOSSY, name="past", snapshots=0.3)
-BEHIND = replace(LOSSY, name="behind", replicas=0.5, lag=300, reading=20, writing=200)
+BEHIND = replace(HOT, name="behind", replicas=0.5, lag=300, reading=20, writing=300, purges=5, kills=0, unanswered=0)
 FOLDING = replace(SCENARIOS["races"], name="folding", writing=100, kills=0, unanswered=0, buckets=2, points=3)
 REBORN = replace(LOSSY, name="reborn", buckets=1, points=50, reading=20, writing=100, evictions=40)
 CLOCK = replace(
@@ -223,15 +223,15 @@ MUTANTS = (
     Mutant(
         "a transaction's own writes are answered from the cache",
         "cachekit.engine:_judged",
-        "elif verdict is Verdict.FRESH and not (dirty and touches(header.tags, dirty)):",
-        "elif verdict is Verdict.FRESH:",
+        " or (dirty and touches(header.tags, dirty))",
+        "",
         HOT,
     ),
     Mutant(
         "what a transaction reads of its own writes is stored",
         "cachekit.engine:_judged",
-        "if dirty:",
-        "if False:",
+        "if dirty or past:",
+        "if past:",
         HOT,
     ),
     Mutant(

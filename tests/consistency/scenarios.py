@@ -37,6 +37,7 @@ class Scenario:
     loss: float = 0.0
 
     evictions: float = 0
+    purges: float = 0
     steps: float = 0
     jumps: tuple[int, ...] = (900, -900, 900_000, -900_000, 3_000_000, -3_000_000, 15_000_000, -15_000_000)
     """By how many microseconds the server's clock is set."""
@@ -101,7 +102,8 @@ SCENARIOS = {
             "half of all statements go to replicas that lag, in transactions too, while the server has trouble",
             LOSES_INTENTS | {"untold"},
             reading=20,
-            evictions=100,
+            evictions=1_000,
+            purges=20,
             steps=15_000,
             outages=15_000,
             restarts=30_000,

@@ -115,7 +115,6 @@ class Director:
                 time.sleep(seconds)
             players.check()
             time.sleep(self.random.uniform(0.5, 1.0))
-        self.window(NOTHING)
         time.sleep(WARM_SECONDS)
         for role in ("writer", "outsider"):
             players.end(role)

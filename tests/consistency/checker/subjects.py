@@ -18,8 +18,8 @@ class Subject:
     apps: tuple[str, ...] = ()
     doors: str = ""
     """The class that reads through it, in `doors`."""
-    relays: bool = False
-    """Whether a relay runs beside it."""
+    relays: int = 0
+    """How many relays run beside it."""
     triggers: bool = False
     """Whether clients that are not Django write too."""
     packages: tuple[str, ...] = ()
@@ -56,20 +56,20 @@ class Subject:
 
 _KIT = ("cachekit",)
 _ALL = (
-    Subject("cachekit", "cachekit, strict", _KIT, "CachekitDoors", relays=True, packages=("django-cachekit",)),
+    Subject("cachekit", "cachekit, strict", _KIT, "CachekitDoors", relays=1, packages=("django-cachekit",)),
     Subject(
         "triggers",
         "cachekit, strict, triggers",
         _KIT,
         "CachekitDoors",
-        relays=True,
+        relays=2,
         triggers=True,
         packages=("django-cachekit",),
     ),
     Subject("cacheops", "django-cacheops", ("cacheops",), "CacheopsDoors", packages=("django-cacheops",)),
     Subject("cachalot", "django-cachalot", ("cachalot",), "Doors", packages=("django-cachalot", "django-redis")),
     Subject("aside", "cache-aside by hand", (), "AsideDoors", packages=("django-redis",)),
-    Subject("blind", "cachekit that forgets half of it (a mutant)", _KIT, "BlindDoors", relays=True),
+    Subject("blind", "cachekit that forgets half of it (a mutant)", _KIT, "BlindDoors", relays=1),
     Subject("none", "no cache", (), "Doors"),
 )
 SUBJECTS = {one.name: one for one in _ALL}

@@ -15,7 +15,7 @@ import psycopg
 
 from tests.consistency.checker.cache_server import CacheServer, preload
 from tests.consistency.checker.cast import Cast
-from tests.consistency.checker.faults import FAULTS, LAST, NOTHING
+from tests.consistency.checker.faults import CLOCK, FAULTS, LAST, NOTHING
 from tests.consistency.checker.logs import counted, lines_in, reads_in
 from tests.consistency.checker.subjects import Subject
 from tests.consistency.checker.truth import written
@@ -125,8 +125,8 @@ class Director:
     def schedule(self) -> Iterator[str]:
         """Yield the faults in an order of the seed, again and again until there were reads enough."""
         chosen = [name for name in FAULTS if name in (self.plan.faults or FAULTS)]
-        if not preload() and "clock set back and forth" in chosen:
-            chosen.remove("clock set back and forth")
+        if CLOCK in chosen and (not preload() or self.plan.server != "valkey"):
+            chosen.remove(CLOCK)  # Debian's Redis has an allocator of its own, with which libfaketime clashes
         while True:
             self.random.shuffle(chosen)
             yield from sorted(chosen, key=lambda name: name == LAST)

@@ -193,7 +193,10 @@ def failover(stage: Stage) -> Iterator[float]:
     stage.cache.become(other)
 
 
-@fault("clock set back and forth")
+CLOCK = "clock set back and forth"
+
+
+@fault(CLOCK)
 def clock(stage: Stage) -> Iterator[float]:
     """Let the cache server live by a clock that jumps."""
     stage.cache.set_clock(0)

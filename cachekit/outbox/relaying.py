@@ -29,7 +29,9 @@ from cachekit.stores.turns import server_of
 PAUSE = 0.03
 """Seconds between two looks into empty outboxes."""
 LONGEST_PAUSE = 1.0
-"""Seconds between two looks where a cache is away, and two tries of a database that is."""
+"""Seconds between two tries of a database that is away."""
+LONGEST_WAIT = 0.25
+"""Seconds between two looks where a cache is away: when it is back its readers wait for what it has missed."""
 BEAT_EVERY = 1.0
 """Seconds between heartbeats; as often a relay looks whether databases and caches are still what they were."""
 ATTESTATIONS = 4
@@ -96,7 +98,7 @@ class Relay:
         pause, self._stop = PAUSE, stop
         while not stop.is_set():
             done = self.look()
-            pause = PAUSE if done or not self._missed else min(LONGEST_PAUSE, 2 * pause)
+            pause = PAUSE if done or not self._missed else min(LONGEST_WAIT, 2 * pause)
             if not done:
                 stop.wait(pause)
         self._everywhere(lambda alias: stop_beating(store_for(alias), self._name))

@@ -81,6 +81,17 @@ BACKWARDS = replace(
 )
 
 OUTAGES = replace(SCENARIOS["outages"], writing=60, outages=1_500, refusals=1_500, restarts=0, restores=1_500)
+CIRCUITS = replace(
+    OUTAGES,
+    name="circuits",
+    processes=8,
+    readers=1,
+    reading=15,
+    writing=100,
+    outages=900,
+    refusals=0,
+    restores=0,
+)
 REFUSALS = replace(OUTAGES, outages=0, refusals=300, restores=0)
 
 TRANSACTIONS = "cachekit.orm.transactions"
@@ -279,7 +290,7 @@ MUTANTS = (
     Mutant(
         "another server is taken for the same",
         "cachekit.stores.ledger:Ledger.greet",
-        "if known != _run_id(told):",
+        "if known != name:",
         "if False:",
         OUTAGES,
     ),
@@ -302,7 +313,7 @@ MUTANTS = (
         "cachekit.stores.redis:RedisStore.do",
         "self._insisting if isinstance(step, TELLING) else self._guard",
         "self._guard",
-        OUTAGES,
+        CIRCUITS,
     ),
 )
 

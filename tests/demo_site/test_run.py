@@ -133,7 +133,7 @@ def test_a_cache_url_that_is_refused_is_said(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert done.returncode == 1
-    assert "Cluster are not supported yet" in done.stderr
+    assert "the demo takes the URL of one server" in done.stderr
 
 
 def test_a_process_that_dies_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ STAGES = [
     Stage("django-check", 60, python("manage.py", "check", "--fail-level", "WARNING")),
     Stage("migrations", 60, python("manage.py", "makemigrations", "--check", "--dry-run")),
     suite("pytest", 1200, "-n", "2", "-m", APART),
-    suite("processes", 900, "-m", "processes"),
+    suite("processes", 900, "-n", "2", "--dist", "loadfile", "-m", "processes"),
     suite("browser", 600, "-m", "browser and not processes", lacks=no_browser),
     suite(
         "postgres",

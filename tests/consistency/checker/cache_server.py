@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,7 @@ class CacheServer(Valkey):
         other.port = self.port
         self.process, other.process = other.process, None
         self._guard, other._guard = other._guard, None
+        shutil.rmtree(self.folder, ignore_errors=True)
         self.folder = other.folder
 
     def parts_of_log(self) -> list[Path]:

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.browser
 DASHBOARD = "/admin/cachekit/cache/"
 
 
-def open_until_hit(window: Window, path: str, seconds: float = 10) -> list[Seen]:
-    """Open a page until it is a hit; return how it looked each time."""
+def open_until_hit(window: Window, path: str, seconds: float = 30) -> list[Seen]:
+    """Open a page until it is a hit, ten seconds after a restart perhaps; return how it looked each time."""
     end, pages = time.monotonic() + seconds, [window.open(path)]
     while pages[-1].result != "HIT":
         assert time.monotonic() < end, [page.result for page in pages]

@@ -168,13 +168,15 @@ def test_command_lines_are_found_with_and_without_ps(way: str) -> None:
         pytest.skip("only Linux has /proc")
     if way == "ps" and not shutil.which("ps"):
         pytest.skip("a small system has no ps")
-    program = "input('a mark of its own')"
-    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    program = "print('a mark of its own', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        child.stdout.readline()  # until it runs, a process has no command line
 
-    found = commands_in(PROC) if way == "proc" else commands_by_ps()
+        found = commands_in(PROC) if way == "proc" else commands_by_ps()
 
+        child.communicate(b"\n")
     assert program in found[child.pid]
-    child.communicate(b"\n")
     assert child.pid not in (commands_in(PROC) if way == "proc" else commands_by_ps())
 
 

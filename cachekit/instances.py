@@ -1,4 +1,4 @@
-"""Copies of model instances, without a database, signals or pickle: what `core.copies` cannot know of Django."""
+"""What the core cannot know of Django's values: how model instances are copied, and which text is marked as safe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models.base import ModelState
 from django.utils.safestring import SafeString
 
-from cachekit.core import copies
+from cachekit.core import copies, scalars
 from cachekit.core.copies import ATOMS, Copier, Follow, NotCopied, Shape, shared
 
 new = object.__new__
@@ -81,6 +81,7 @@ _SPECIAL = frozenset(
 
 copies.plug(Instances())
 copies.declare_immutable(SafeString)
+scalars.know_marked(SafeString)
 for name in ("FETCH_ONE", "FETCH_PEERS", "FETCH_RAISE"):  # Django 6.1: how further columns are fetched
     if hasattr(models, name):
         copies.declare_immutable(type(getattr(models, name)))

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from cachekit.conf import Conf, conf
+from cachekit.conf import conf
 from cachekit.core.compressors import compressor_of
 from cachekit.core.formats import format_of
 from cachekit.core.packing import Packer, Packing
@@ -28,19 +28,21 @@ class Choice(NamedTuple):
     protocol: int = pickle.HIGHEST_PROTOCOL
 
 
-def choice_of(options: Mapping[str, Any], codec: str = "", given: Conf | None = None) -> Choice:
-    """Return what OPTIONS of an alias choose, and the setting CACHEKIT where they do not.
+def choice_of(options: Mapping[str, Any], codec: str = "") -> Choice:
+    """Return what OPTIONS of an alias choose, or else the setting CACHEKIT. Raises ImproperlyConfigured.
 
-    Paths of django-redis's compressors concern plain values only. Raises ImproperlyConfigured.
+    A COMPRESSOR with a dot is the path of one of django-redis's, which compresses values of the CACHES door only.
     """
-    given = given or conf()
-    compressor = options.get("COMPRESSOR")
-    if not isinstance(compressor, str) or "." in compressor:
-        compressor = given.COMPRESSOR
+    given, path = conf(), options.get("COMPRESSOR")
+    compressor = given.COMPRESSOR if path is None or "." in str(path) else path
+    codec = codec or options.get("CODEC", given.CODEC)
     least = options.get("COMPRESS_FROM", given.COMPRESS_FROM)
+    for name, value in (("CODEC", codec), ("COMPRESSOR", compressor)):
+        if not isinstance(value, str):
+            raise ImproperlyConfigured(f"{name} is a name, such as 'json' or 'zlib'; not {value!r}")
     if not isinstance(least, int) or isinstance(least, bool) or least < 0:
         raise ImproperlyConfigured(f"COMPRESS_FROM is a number of bytes, 0 or more; not {least!r}")
-    return Choice(codec or options.get("CODEC") or given.CODEC, compressor, least, given.MAX_VALUE_BYTES)
+    return Choice(codec, compressor, least, given.MAX_VALUE_BYTES)
 
 
 @lru_cache(maxsize=256)

@@ -17,9 +17,9 @@ def decompressing(compressor: Any, limit: int) -> Callable[[bytes], bytes]:
     """Return how to decompress; what is not compressed, as short values are not, comes back as it is."""
     if compressor is None:
         return lambda data: data
-    make = _STREAMS.get(f"{type(compressor).__module__}.{type(compressor).__name__}")
-    if make is not None:
-        return lambda data: _bounded(make, data, limit)
+    known = _STREAMS.get(f"{type(compressor).__module__}.{type(compressor).__name__}")
+    if known is not None:
+        return lambda data: _bounded(*known, data, limit)
 
     def decompress(data: bytes) -> bytes:
         try:
@@ -31,7 +31,9 @@ def decompressing(compressor: Any, limit: int) -> Callable[[bytes], bytes]:
     return decompress
 
 
-def _bounded(make: Callable[[bytes, int], bytes], data: bytes, limit: int) -> bytes:
+def _bounded(start: bytes, make: Callable[[bytes, int], bytes], data: bytes, limit: int) -> bytes:
+    if not data.startswith(start):
+        return data
     try:
         return make(data, limit)
     except ValueError:  # too large, or cut off
@@ -65,10 +67,11 @@ def _whole(stream: Any, data: bytes, limit: int) -> bytes:
     return found
 
 
-_STREAMS: dict[str, Callable[[bytes, int], bytes]] = {
-    "django_redis.compressors.zlib.ZlibCompressor": inflated,
-    "django_redis.compressors.gzip.GzipCompressor": lambda data, limit: inflated(data, limit, GZIP),
-    "django_redis.compressors.lzma.LzmaCompressor": _lzma,
-    "django_redis.compressors.lz4.Lz4Compressor": _lz4,
-    "django_redis.compressors.zstd.ZStdCompressor": _zstd,
+_STREAMS: dict[str, tuple[bytes, Callable[[bytes, int], bytes]]] = {
+    "django_redis.compressors.zlib.ZlibCompressor": (b"x", inflated),
+    "django_redis.compressors.gzip.GzipCompressor": (b"\x1f\x8b", lambda data, limit: inflated(data, limit, GZIP)),
+    "django_redis.compressors.lzma.LzmaCompressor": (b"\xfd7zXZ", _lzma),
+    "django_redis.compressors.lz4.Lz4Compressor": (b"\x04\x22M\x18", _lz4),
+    "django_redis.compressors.zstd.ZStdCompressor": (b"\x28\xb5\x2f\xfd", _zstd),
 }
+"""How what each compressor writes begins, and what reads it."""

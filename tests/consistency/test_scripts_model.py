@@ -142,7 +142,7 @@ class Pair:
         on = tags.encode(rng.sample(DEPENDENCIES, rng.randrange(1, 4)))
         key, transaction = rng.choice(("pair:a", "pair:b")), rng.choice(TRANSACTIONS)
         point = self.time - rng.randrange(3)
-        header = Header(1, b"an epoch", point, point, NEVER, 1, on)
+        header = Header(b"an epoch", point, point, NEVER, 1, on)
         return rng.choice(
             (
                 steps.Load(key),

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from cachekit.backends.calls import Calls
 from cachekit.backends.codec import Codec
 from cachekit.backends.generation import Generation, Plan, Request
+from cachekit.backends.nearby import Nearby, Teller
 from cachekit.exceptions import StoreUnavailable
 from cachekit.stores.redis import REFUSALS, RedisStore
 from cachekit.stores.wire import code_of
@@ -28,6 +29,10 @@ class Line:
         self.codec = codec
         self.generation = Generation(primary.slot_key("generation"))
         self.calls = Calls(self.generation, codec)
+        self.nearby: Nearby | None = None
+        if near:
+            self.generation.teller = Teller(primary)
+            self.nearby = Nearby(primary.alias, self.generation.teller, codec)
 
     def run(self, plan: Plan[Answer]) -> Answer:
         """Carry out a plan. Raises StoreUnavailable."""

@@ -252,9 +252,15 @@ class Ledger:
             return 0
         return int(point)
 
-    def posted(self, step: steps.Invalidate) -> tuple[bytes, int]:
-        """Return an invalidation for nobody to wait for: packed commands, and how many replies will come."""
-        wanted = next(self.invalidate(step))
+    def posted(self, step: steps.Invalidate, *, loaded: bool = True) -> tuple[bytes, int]:
+        """Return an invalidation to be sent with something else: packed commands, and how many replies will come.
+
+        Where the server has not `loaded` the script, the second command that the talk makes brings it along.
+        """
+        talk = self.invalidate(step)
+        wanted = next(talk)
+        if not loaded:
+            wanted = talk.send([NoScriptError("not loaded")])
         return wanted.payload, wanted.replies
 
     def intend(self, step: steps.Intend) -> Talk:

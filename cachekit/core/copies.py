@@ -109,6 +109,9 @@ class _Survey:
         if ident in self._seen:
             self.repeated.add(ident)
             return self._seen[ident]
+        if ident in self._open and kind not in _BUILT_IN:
+            self.repeated.add(ident)
+            return _begun
         if ident in self._open or len(self._open) >= MAX_DEPTH:  # it holds itself, or is too deep
             raise NotCopied
         self._open.add(ident)
@@ -158,6 +161,7 @@ class _Survey:
 
 
 _OPEN_KINDS = frozenset({list, dict})
+_BUILT_IN = frozenset({list, dict, tuple})
 
 
 class Shape:
@@ -178,6 +182,30 @@ class Shape:
     def __call__(self, value: Any) -> Any:
         """Return a copy."""
         raise NotImplementedError
+
+
+class Filled(Shape):
+    """A copier that makes an object first and fills it then, so that what it holds may lead back to it."""
+
+    __slots__ = ("_kind",)
+
+    def __init__(self, kind: type, *said: Any) -> None:
+        super().__init__(kind, *said)
+        self._kind = kind
+
+    def blank(self) -> Any:
+        """Return a copy that holds nothing yet."""
+        return object.__new__(self._kind)
+
+    def fill(self, copy: Any, value: Any) -> None:
+        """Put into a copy what the original holds."""
+        raise NotImplementedError
+
+    def __call__(self, value: Any) -> Any:
+        """Return a copy."""
+        copy: Any = object.__new__(self._kind)
+        self.fill(copy, value)
+        return copy
 
 
 class _Each(Shape):
@@ -261,8 +289,18 @@ class _Remembered(Shape):
         self._inner = inner
 
     def __call__(self, value: Any) -> Any:
-        made, ident = _scene.made, id(value)
+        made, ident, inner = _scene.made, id(value), self._inner
         copy = made.get(ident)
-        if copy is None:
-            copy = made[ident] = self._inner(value)
+        if copy is not None:
+            return copy
+        if isinstance(inner, Filled):
+            copy = made[ident] = inner.blank()
+            inner.fill(copy, value)
+        else:
+            copy = made[ident] = inner(value)
         return copy
+
+
+def _begun(value: Any) -> Any:
+    """Return the copy of an object around this one, which is being filled."""
+    return _scene.made[id(value)]

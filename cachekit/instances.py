@@ -10,7 +10,8 @@ from django.db.models.base import ModelState
 from django.utils.safestring import SafeString
 
 from cachekit.core import copies, scalars
-from cachekit.core.copies import ATOMS, Copier, Filled, Follow, NotCopied, shared
+from cachekit.core.copiers import Copier, Filled, shared
+from cachekit.core.copies import ATOMS, Follow, NotCopied
 
 Parts = tuple[tuple[str, Copier], ...]
 new = object.__new__

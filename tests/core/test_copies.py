@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, strategies as st
 
-from cachekit.core.copies import MAX_DEPTH, copier_for, is_immutable, shared
+from cachekit.core.copiers import shared
+from cachekit.core.copies import MAX_DEPTH, copier_for, is_immutable
 
 NOON = datetime.datetime(2026, 11, 23, 12, tzinfo=ZoneInfo("Europe/Brussels"))
 

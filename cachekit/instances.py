@@ -17,6 +17,7 @@ Parts = tuple[tuple[str, Copier], ...]
 new = object.__new__
 PLAIN_STATE = frozenset({"db", "adding", "fetch_mode", "fields_cache"})
 """What a ModelState may hold; in one that holds more, somebody has put what we do not know."""
+_STATE = {ModelState}
 _SPECIAL = frozenset(
     {"__new__", "__copy__", "__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__del__"}
     | {"__getnewargs__", "__getnewargs_ex__", "__getattribute__", "__setattr__"}
@@ -41,13 +42,24 @@ class Instances(copies.Family):
 
     def copier(self, value: Any, follow: Follow) -> Copier:
         """Return a copier for instances of this class with the same attributes that can change."""
+        kind: type = type(value)
         state = value.__dict__.get("_state")
         if type(state) is not ModelState or not PLAIN_STATE.issuperset(state.__dict__):
             raise NotCopied
+        beside = state.__dict__.get("fields_cache")
+        kinds = set(map(type, value.__dict__.values()))
+        if not beside and ATOMS.issuperset(kinds - _STATE):
+            return _flat(kind)
         parts = [(name, one) for name, one in value.__dict__.items() if type(one) not in ATOMS and one is not state]
         own = tuple((name, found) for name, one in parts if (found := follow(one)) is not None)
-        related = [(name, follow(one) or shared) for name, one in state.__dict__.get("fields_cache", {}).items()]
-        return _Instance(type(value), own, tuple(related))
+        related = [(name, follow(one) or shared) for name, one in (beside or {}).items()]
+        return _Instance(kind, own, tuple(related))
+
+
+@lru_cache(maxsize=1024)
+def _flat(kind: type) -> _Instance:
+    """Return the copier of instances that hold nothing but their columns."""
+    return _Instance(kind, (), ())
 
 
 class _Instance(Filled):

@@ -7,6 +7,7 @@ import decimal
 import uuid
 import zoneinfo
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, TypeAlias
 
 from cachekit.core.copiers import Afresh, Copier, Each, Every, Items, Remembered, begun, shared
@@ -145,14 +146,28 @@ class _Survey:
 
     def _sequence(self, kind: type, flat: Copier, value: Any) -> Copier:
         """Return the copier of a list or tuple; most are flat, or of one shape throughout."""
-        if ATOMS.issuperset(map(type, value)):
+        kinds = set(map(type, value))
+        if kinds <= ATOMS:
             return flat
+        if kinds == _ROWS and self._are_flat(value):
+            return self._once(Each(kind, dict.copy))
         parts = [self.follow(one) for one in value]
         if not any(parts):
             return flat
         if parts.count(parts[0]) == len(parts):
             return self._once(Each(kind, parts[0] or shared))
         return self._once(Every(kind, tuple(one or shared for one in parts)))
+
+    def _are_flat(self, rows: Any) -> bool:
+        """Tell, all at once, whether dicts hold nothing that can change, and nobody else holds one of them."""
+        idents = set(map(id, rows))
+        if len(idents) < len(rows) or not (self._twice.isdisjoint(idents) and self._seen.keys().isdisjoint(idents)):
+            return False
+        pieces = chain(chain.from_iterable(rows), chain.from_iterable(map(dict.values, rows)))
+        if not ATOMS.issuperset(map(type, pieces)):
+            return False
+        self._seen.update(dict.fromkeys(idents, dict.copy))
+        return True
 
     def _mapping(self, value: dict[Any, Any]) -> Copier:
         if not ATOMS.issuperset(map(type, value)) and not all(map(is_immutable, value)):
@@ -168,4 +183,5 @@ class _Survey:
 
 
 _OPEN_KINDS = frozenset({list, dict})
+_ROWS = {dict}
 _BUILT_IN = frozenset({list, dict, tuple})

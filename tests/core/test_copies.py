@@ -164,6 +164,15 @@ def test_threads_that_copy_at_once_share_nothing() -> None:
     assert len({id(copy[0][0]) for copy in copies}) == 4
 
 
+def test_a_row_that_is_held_elsewhere_too_stays_one_object() -> None:
+    rows = [{"id": number} for number in range(3)]
+    for value in ([rows, rows[1]], [rows[1], rows], {"all": rows, "best": rows[:2]}, [*rows, rows[0]], [[rows], rows]):
+        copier: Any = copier_for(value)
+
+        assert outline(copier(value)) == outline(value)
+        assert copier(value) == value
+
+
 def test_ten_thousand_rows_need_one_copier() -> None:
     value = [{"id": number, "tags": ["a"]} for number in range(10_000)]
     copier: Any = copier_for(value)

@@ -51,12 +51,12 @@ class Calls:
         return self.value(data)
 
     def near(self, name: str) -> Plan[tuple[bytes | None, int]]:
-        """Return what stands there, and the milliseconds that it has left: -1 for ever."""
+        """Return what stands there on the primary, and the milliseconds that it has left: -1 for ever."""
 
         def build(text: str) -> bytes:
             return pack("GET", text + name) + pack("PTTL", text + name)
 
-        found, left = raised((yield from self.generation.settled(build, 2, write=False)))
+        found, left = raised((yield from self.generation.settled(build, 2)))
         return found, left
 
     def set(self, name: str, value: Any, timeout: int | None, *, nx: bool = False, xx: bool = False) -> Plan[bool]:

@@ -22,7 +22,15 @@ Answer = TypeVar("Answer")
 class Line:
     """Carries out plans on the primary and its replicas, each under the circuit breaker of its store."""
 
-    def __init__(self, primary: RedisStore, replicas: Sequence[RedisStore], codec: Codec, *, failover: bool) -> None:
+    def __init__(
+        self,
+        primary: RedisStore,
+        replicas: Sequence[RedisStore],
+        codec: Codec,
+        *,
+        failover: bool,
+        near: bool = False,
+    ) -> None:
         self.primary = primary
         self.replicas = replicas
         self.failover = failover
@@ -32,7 +40,7 @@ class Line:
         self.nearby: Nearby | None = None
         if near:
             self.generation.teller = Teller(primary)
-            self.nearby = Nearby(primary.alias, self.generation.teller, codec)
+            self.nearby = Nearby(primary, self.generation.teller, codec)
 
     def run(self, plan: Plan[Answer]) -> Answer:
         """Carry out a plan. Raises StoreUnavailable."""

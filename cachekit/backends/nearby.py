@@ -11,13 +11,15 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from cachekit.core.codecs import Codec
+from cachekit import hooks
+from cachekit.backends.codec import Codec
+from cachekit.conf import conf
 from cachekit.core.copies import copier_for, shared
 from cachekit.core.entry import NEVER, Header
 from cachekit.core.keys import fingerprint
 from cachekit.core.steps import Invalidate
 from cachekit.core.tags import encode
-from cachekit.near import Kept, Near, near_for
+from cachekit.near import Kept, Near
 from cachekit.stores.redis import RedisStore
 from cachekit.stores.wire import raised
 
@@ -52,21 +54,19 @@ class Teller:
 class Nearby:
     """The near cache behind one alias's `get`."""
 
-    def __init__(self, alias: str, teller: Teller, codec: Codec) -> None:
-        self.alias = alias
-        self.hits = 0
-        """How many were answered here since somebody last counted."""
+    def __init__(self, store: RedisStore, teller: Teller, codec: Codec) -> None:
+        given = conf()
+        self.near = Near(store.mirror, given.NEAR_ENTRIES, given.NEAR_BYTES)
+        self.meter = hooks.Meter(hooks.Lookup(store.alias, "backend", "near", "hit"))
+        self._store = store
         self._teller = teller
         self._codec = codec
-        self.near: Near | None = near_for(alias)
+        hooks.meters[:] = [one for one in hooks.meters if one.asked != self.meter.asked] + [self.meter]
 
     def moment(self) -> tuple[bytes, int] | None:
         """Return the epoch and the ledger time up to which the mirror is complete; None while it is not."""
-        self.near = near_for(self.alias)
-        mirror = None if self.near is None else self.near.mirror
-        if mirror is None or time.monotonic() >= mirror.until:
-            return None
-        return mirror.epoch, mirror.upto
+        mirror = self._store.follow()
+        return (mirror.epoch, mirror.upto) if time.monotonic() < mirror.until else None
 
     def keep(self, key: Any, name: str, found: tuple[bytes, int, Any], moment: tuple[bytes, int]) -> Any:
         """Keep what was fetched after a moment of the mirror's, and return what its reader gets.
@@ -74,17 +74,14 @@ class Nearby:
         `found` is what stood there, the milliseconds that it had left, and its value.
         """
         data, left, value = found
-        near, (epoch, upto) = self.near, moment
-        if near is None:
-            return value
+        epoch, upto = moment
         copy, mine = copier_for(value), value
         if copy is None:
-            mine, copy = data, self._codec.loads
-        header = Header(epoch, upto, upto, NEVER, 0, encode([self._teller.tag(name)]))
+            mine, copy = data, self._codec.decode
+        header = Header(epoch, upto, upto, NEVER, 0, encode([self._teller.family, self._teller.tag(name)]))
         deadline = float("inf") if left < 0 else time.monotonic() + left / 1000
-        near.put(key, Kept(mine, copy, header, upto, deadline), len(data))
+        self.near.put(key, Kept(mine, copy, header, upto, deadline), len(data))
         return value if copy is shared or mine is data else copy(value)
-
 
 
 def told(teller: Teller, names: Sequence[str], answer: Any) -> bool:

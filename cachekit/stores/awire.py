@@ -12,7 +12,8 @@ from weakref import WeakKeyDictionary
 
 from redis.exceptions import ConnectionError as RedisConnectionError, ResponseError, TimeoutError as RedisTimeoutError
 
-from cachekit.stores.wire import Connection, Greeting, nothing
+from cachekit.stores.straight import Connection
+from cachekit.stores.wire import Greeting, nothing
 
 Idle = tuple[Connection, int]
 """A connection that nobody uses, and how often there was reason to distrust them when it was last used."""

@@ -7,7 +7,6 @@ from typing import Any, TypeVar, Unpack, cast
 
 import django
 from django.core.exceptions import EmptyResultSet, FieldError
-from django.db import models
 from django.db.models import Model, Prefetch, QuerySet
 
 from cachekit import engine
@@ -15,6 +14,8 @@ from cachekit.core import keys
 from cachekit.core.policy import Spec
 from cachekit.databases import primary_of
 from cachekit.exceptions import InvalidKey
+from cachekit.orm.bare import is_bare
+from cachekit.orm.rows import Rows, rows_of
 from cachekit.specs import Door, Options
 
 M = TypeVar("M", bound=Model)
@@ -40,6 +41,8 @@ class CachedQuerySet(QuerySet[M]):
     """A queryset with `.cached()`: what is derived from it answers from the cache."""
 
     _cachekit_options: Options | None = None
+    _cachekit_rows: tuple[tuple[str, Any], ...] | None = None
+    """How rows of the model are kept one by one, where its manager says so."""
 
     def cached(self, *args: float | None, **options: Unpack[Options]) -> CachedQuerySet[M]:
         """Return a copy that answers from the cache: rows, `get`, `first`, `count`, `exists`, `aggregate`."""
@@ -52,6 +55,7 @@ class CachedQuerySet(QuerySet[M]):
     def _clone(self) -> CachedQuerySet[M]:
         clone = super()._clone()  # type: ignore[misc]
         clone._cachekit_options = self._cachekit_options
+        clone._cachekit_rows = self._cachekit_rows
         return cast("CachedQuerySet[M]", clone)
 
     def _fetch_all(self) -> None:
@@ -61,6 +65,25 @@ class CachedQuerySet(QuerySet[M]):
             self._prefetch_done = True
             _relate(self)
         super()._fetch_all()
+
+    def get(self, *args: Any, **kwargs: Any) -> M:
+        """Return the one row: from the cache of rows where its primary key is all that is asked for."""
+        rows, value = self._row_asked(args, kwargs)
+        found = None if rows is None else rows.get(value, self._db, self._hints)
+        return super().get(*args, **kwargs) if found is None else found
+
+    async def aget(self, *args: Any, **kwargs: Any) -> M:
+        """Like `get`."""
+        rows, value = self._row_asked(args, kwargs)
+        found = None if rows is None else await rows.aget(value, self._db, self._hints)
+        return await super().aget(*args, **kwargs) if found is None else found
+
+    def _row_asked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Rows | None, Any]:
+        if self._cachekit_rows is None or self._cachekit_options is not None or not is_bare(self):
+            return None, None
+        rows = rows_of(self.model, self._cachekit_rows)
+        value = rows.asked(args, kwargs)
+        return (None if value is None else rows), value
 
     def count(self) -> int:
         """Return the number of rows."""
@@ -98,10 +121,6 @@ class CachedQuerySet(QuerySet[M]):
     def _answer(self, what: str, produce: Any) -> Any:
         spec = _spec(self, _door(self, self._cachekit_options or {}), what)
         return produce() if spec is None else engine.get_or_set(spec, produce)
-
-
-class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: ignore[misc]
-    """A manager with `.cached()`: `objects = CachedManager()`, then `Product.objects.cached(600).filter(…)`."""
 
 
 def _door(queryset: QuerySet[Any, Any], options: Options) -> Door:

@@ -1,0 +1,71 @@
+"""Tell whether a queryset asks for all rows of its model and nothing beside, with Django's own methods."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from django.db.models import QuerySet
+from django.db.models.query import ModelIterable
+from django.db.models.sql import Query
+
+try:
+    from django.db.models.fetch_modes import FETCH_ONE  # type: ignore[import-not-found, unused-ignore]
+except ImportError:  # before Django 6.1
+    FETCH_ONE = None
+
+_PASSED = frozenset({"filter", "order_by", "query", "db", "get_queryset"})
+"""Public names that `get()` comes by on its way to the database, beside whatever is private."""
+_HARMLESS = frozenset(
+    {
+        "__module__",
+        "__doc__",
+        "__qualname__",
+        "__annotations__",
+        "__orig_bases__",
+        "__parameters__",
+        "__firstlineno__",
+        "__static_attributes__",
+        "__annotate__",
+        "__annotate_func__",
+        "__annotations_cache__",
+        "_queryset_class",
+        "_built_with_as_manager",
+    }
+)
+
+
+def is_bare(queryset: Any) -> bool:
+    """Tell whether a queryset is as its manager made it."""
+    return (
+        queryset._iterable_class is ModelIterable
+        and not queryset._prefetch_related_lookups
+        and not queryset._known_related_objects
+        and not queryset._for_write  # noqa: SLF001 - a queryset's, as are the others
+        and getattr(queryset, "_fetch_mode", FETCH_ONE) is FETCH_ONE
+        and adds_only(type(queryset), "CachedQuerySet")
+        and _is_untouched(queryset.query)
+    )
+
+
+@lru_cache(maxsize=1024)
+def adds_only(kind: type, ours: str) -> bool:
+    """Tell whether a class that comes of ours leaves alone whatever `get()` passes through."""
+    for one in kind.__mro__:
+        if one.__module__.startswith("cachekit.") and one.__name__ == ours:
+            return True
+        for name in vars(one).keys() - _HARMLESS:
+            if name in _PASSED or (name.startswith("_") and hasattr(QuerySet, name)):
+                return False
+    return False
+
+
+def _is_untouched(query: Any) -> bool:
+    """Tell whether a query is as new: whatever it holds is empty, or what the class says."""
+    if type(query) is not Query:
+        return False
+    for name, value in vars(query).items():
+        expected = True if name == "alias_cols" else getattr(Query, name, None)
+        if value and value is not expected and name not in ("model", "base_table"):
+            return False
+    return True

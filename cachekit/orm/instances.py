@@ -1,0 +1,68 @@
+"""Make model instances of rows, as Django's `from_db` does, past `__init__` where nothing could tell the difference."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from django.db.models import Model
+from django.db.models.base import ModelState
+from django.db.models.fields.files import FileDescriptor, ImageFileDescriptor
+from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
+from django.db.models.query_utils import DeferredAttribute
+from django.db.models.signals import post_init, pre_init
+
+from cachekit.core.rowcodec import Packed
+
+M = TypeVar("M", bound=Model)
+
+_INERT = frozenset({DeferredAttribute, ForeignKeyDeferredAttribute, FileDescriptor, ImageFileDescriptor})
+"""Attributes of columns that only put the value into a fresh instance's `__dict__` when they are set."""
+_HOOKS = frozenset({"__init__", "__new__", "__setattr__", "from_db"})
+"""What a class may do when an instance is made; a mixin behind `Model` in the bases is called too."""
+
+
+class Maker:
+    """Makes instances of one model out of rows that hold its concrete columns, or those named."""
+
+    def __init__(self, model: type[Model], names: tuple[str, ...] = ()) -> None:
+        self.model: Any = model
+        self.names = names or tuple(field.attname for field in model._meta.concrete_fields)
+        self._is_simple = _is_simple(model, self.names)
+
+    def make(self, row: Sequence[Any], using: str) -> Any:
+        """Return an instance of its own, as if it had been read from `using`."""
+        values = [one.open() if type(one) is Packed else one for one in row]
+        if not self._is_simple or _is_listened_to(self.model):
+            return self.model.from_db(using, self.names, values)
+        made = self.model.__new__(self.model)
+        state = ModelState()
+        state.adding = False
+        state.db = using
+        held = made.__dict__
+        held["_state"] = state
+        held.update(zip(self.names, values, strict=True))
+        return made
+
+
+@lru_cache(maxsize=1024)
+def maker_of(model: type[Model], names: tuple[str, ...] = ()) -> Maker:
+    """Return the maker of a model's instances."""
+    return Maker(model, names)
+
+
+def _is_simple(model: Any, names: tuple[str, ...]) -> bool:
+    """Tell whether `from_db` does nothing but put the columns into an instance's `__dict__`."""
+    for one in model.__mro__:
+        if one not in (Model, object) and not _HOOKS.isdisjoint(vars(one)):
+            return False
+    return all(type(inspect.getattr_static(model, name, None)) in _INERT for name in names)
+
+
+def _is_listened_to(model: type[Model]) -> bool:
+    """Tell whether somebody hears of each new instance."""
+    if not pre_init.receivers and not post_init.receivers:
+        return False
+    return pre_init.has_listeners(model) or post_init.has_listeners(model)

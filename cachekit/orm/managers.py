@@ -51,6 +51,11 @@ class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: igno
         return await self.get_queryset().aget(*args, **kwargs)
 
     @property
+    def keeps_rows(self) -> tuple[tuple[str, Any], ...] | None:
+        """Return the options by which rows are kept; None where they are not."""
+        return self._cachekit_rows
+
+    @property
     def rows(self) -> Rows | None:
         """Return how rows are kept; None where they are not, or where this manager may hide some of them."""
         if self._cachekit_rows is None:

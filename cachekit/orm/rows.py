@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import uuid
 from collections.abc import Mapping
@@ -59,7 +60,7 @@ class Rows:
         """Why this model's rows are never kept, or nothing."""
         self._alias: str = options.get("alias", "")
         self._options = tuple(sorted((key, value) for key, value in options.items() if key != "alias"))
-        self._policy: tuple[Conf, Policy] = (Conf(), policy_of(Conf(), self._options))
+        self._policy = self._policy_of(Conf())
         self._kind = kind_of(self.pk)
         self._maker: Maker = maker_of(model)
         self._start = f":e:row:{self.label}:{_columns(concrete)}:"
@@ -109,11 +110,15 @@ class Rows:
     def _spec(self, text: str, using: str) -> Spec:
         given = conf()
         if self._policy[0] is not given:
-            self._policy = given, policy_of(given, self._options)
+            self._policy = self._policy_of(given)
         alias = self._alias or given.ALIAS
         owner = f"@{name}:" if given.TENANT and (name := tenants.current()) else ""
         key = f"{store_for(alias).prefix}{self._start}{owner}{primary_of(using)}:{text}"
         return Spec(alias, key, "row", self.label, self._policy[1], self.codec)
+
+    def _policy_of(self, given: Conf) -> tuple[Conf, Policy]:
+        """Return the policy, with the settings that it was made from; to fetch a row takes no longer than a lease."""
+        return given, dataclasses.replace(policy_of(given, self._options), lease=False)
 
     def _fetch(self, value: Any, using: str | None, hints: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return the row as the database has it, packed; nothing where there is none."""

@@ -271,4 +271,4 @@ if hasattr(models, "DB_CASCADE"):  # Django 6.1
         bottle = models.ForeignKey(Bottle, on_delete=later.DB_SET_NULL, null=True)
 
 
-from tests.zoo import kept as kept  # noqa: E402 - it refers to the models above
+from tests.zoo import kept  # noqa: E402, F401 - it refers to the models above

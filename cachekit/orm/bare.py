@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from importlib import import_module
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import django
 from django.db.models import QuerySet
 from django.db.models.query import ModelIterable
 from django.db.models.sql import Query
 
-try:
-    from django.db.models.fetch_modes import FETCH_ONE  # type: ignore[import-not-found, unused-ignore]
-except ImportError:  # before Django 6.1
-    FETCH_ONE = None
+FETCH_ONE: Any = None
+"""How Django 6.1 fetches what is missing, unless told otherwise; releases before know one way only."""
+if django.VERSION >= (6, 1):
+    FETCH_ONE = import_module("django.db.models.fetch_modes").FETCH_ONE
 
 _PASSED = frozenset({"filter", "order_by", "query", "db", "get_queryset"})
 """Public names that `get()` comes by on its way to the database, beside whatever is private."""
@@ -34,6 +36,8 @@ _HARMLESS = frozenset(
     }
 )
 
+_known: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
+
 
 def is_bare(queryset: Any) -> bool:
     """Tell whether a queryset is as its manager made it."""
@@ -48,9 +52,15 @@ def is_bare(queryset: Any) -> bool:
     )
 
 
-@lru_cache(maxsize=1024)
-def adds_only(kind: type, ours: str) -> bool:
+def adds_only(kind: Any, ours: str) -> bool:
     """Tell whether a class that comes of ours leaves alone whatever `get()` passes through."""
+    found = _known.get(kind)
+    if found is None:
+        found = _known[kind] = _adds_only(kind, ours)
+    return found
+
+
+def _adds_only(kind: type, ours: str) -> bool:
     for one in kind.__mro__:
         if one.__module__.startswith("cachekit.") and one.__name__ == ours:
             return True

@@ -15,7 +15,7 @@ from cachekit.orm.managers import CachedManager
 from cachekit.orm.rows import Rows, rows_of
 
 
-class KeptForeignKey(ForwardManyToOneDescriptor):
+class KeptForeignKey(ForwardManyToOneDescriptor):  # type: ignore[type-arg]
     """Like Django's, but what is not cached on the instance yet is answered from the cache of rows."""
 
     def get_object(self, instance: Any) -> Any:
@@ -24,7 +24,7 @@ class KeptForeignKey(ForwardManyToOneDescriptor):
         return super().get_object(instance) if found is None else found
 
 
-class KeptOneToOne(ForwardOneToOneDescriptor):
+class KeptOneToOne(ForwardOneToOneDescriptor):  # type: ignore[type-arg]
     """Like Django's, but what is not cached on the instance yet is answered from the cache of rows."""
 
     def get_object(self, instance: Any) -> Any:

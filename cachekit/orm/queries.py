@@ -69,20 +69,42 @@ class CachedQuerySet(QuerySet[M]):
     def get(self, *args: Any, **kwargs: Any) -> M:
         """Return the one row: from the cache of rows where its primary key is all that is asked for."""
         rows, value = self._row_asked(args, kwargs)
-        found = None if rows is None else rows.get(value, self._db, self._hints)
+        found = None if rows is None else rows.get(value, *_routed(self))
         return super().get(*args, **kwargs) if found is None else found
 
     async def aget(self, *args: Any, **kwargs: Any) -> M:
         """Like `get`."""
         rows, value = self._row_asked(args, kwargs)
-        found = None if rows is None else await rows.aget(value, self._db, self._hints)
+        found = None if rows is None else await rows.aget(value, *_routed(self))
         return await super().aget(*args, **kwargs) if found is None else found
 
-    def _row_asked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Rows | None, Any]:
+    def in_bulk(self, id_list: Any = None, *, field_name: str = "pk") -> dict[Any, M]:
+        """Return rows by key: from the cache of rows where their primary keys are all that is asked for."""
+        rows = self._kept_rows()
+        if rows is not None and field_name in rows.names:
+            found = rows.in_bulk(id_list, *_routed(self))
+            if found is not None:
+                return found
+        return super().in_bulk(id_list, field_name=field_name)
+
+    async def ain_bulk(self, id_list: Any = None, *, field_name: str = "pk") -> dict[Any, M]:
+        """Like `in_bulk`."""
+        rows = self._kept_rows()
+        if rows is not None and field_name in rows.names:
+            found = await rows.ain_bulk(id_list, *_routed(self))
+            if found is not None:
+                return found
+        return await super().ain_bulk(id_list, field_name=field_name)
+
+    def _kept_rows(self) -> Rows | None:
+        """Return how rows are kept, where this asks for all of them and nothing beside."""
         if self._cachekit_rows is None or self._cachekit_options is not None or not is_bare(self):
-            return None, None
-        rows = rows_of(self.model, self._cachekit_rows)
-        value = rows.asked(args, kwargs)
+            return None
+        return rows_of(self.model, self._cachekit_rows)
+
+    def _row_asked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Rows | None, Any]:
+        rows = self._kept_rows()
+        value = None if rows is None else rows.asked(args, kwargs)
         return (None if value is None else rows), value
 
     def count(self) -> int:
@@ -121,6 +143,11 @@ class CachedQuerySet(QuerySet[M]):
     def _answer(self, what: str, produce: Any) -> Any:
         spec = _spec(self, _door(self, self._cachekit_options or {}), what)
         return produce() if spec is None else engine.get_or_set(spec, produce)
+
+
+def _routed(queryset: Any) -> tuple[str | None, dict[str, Any]]:
+    """Return the database that a queryset names, and what it tells routers."""
+    return queryset._db, queryset._hints  # noqa: SLF001 - a queryset's own
 
 
 def _door(queryset: QuerySet[Any, Any], options: Options) -> Door:

@@ -5,25 +5,25 @@ from __future__ import annotations
 import dataclasses
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, cast
 
 import django
 from asgiref.sync import sync_to_async
 from django.db import models, router
 from django.db.models import Model
 
-from cachekit import engine, registry, tenants
+from cachekit import engine, gathering, registry, tenants
 from cachekit.conf import Conf, conf
 from cachekit.core.capture import current
 from cachekit.core.keys import fingerprint
 from cachekit.core.policy import Policy, Spec
 from cachekit.core.rowcodec import RowCodec, frozen
-from cachekit.databases import primary_of
+from cachekit.databases import lag_of, primary_of
 from cachekit.exceptions import UncacheableValue
 from cachekit.orm.instances import Maker, maker_of
-from cachekit.orm.statements import fetch_row
+from cachekit.orm.statements import fetch_row, fetch_rows
 from cachekit.signing import signing_keys
 from cachekit.specs import policy_of
 from cachekit.stores import store_for
@@ -31,6 +31,7 @@ from cachekit.stores import store_for
 logger = logging.getLogger("cachekit.rows")
 
 LONGEST_TEXT = 64
+MOST_AT_ONCE = 1000
 _WHOLE_NUMBERS: dict[str, range] = {
     "AutoField": range(-(2**31), 2**31),
     "BigAutoField": range(-(2**63), 2**63),
@@ -90,6 +91,41 @@ class Rows:
         produce = sync_to_async(partial(self._fetch, value, using, hints))
         return self._made(await engine.aget_or_set(self._spec(text, found), produce), found)
 
+    def in_bulk(self, values: Any, using: str | None, hints: Mapping[str, Any]) -> dict[Any, Any] | None:
+        """Return the instances with these keys, by key; None where the question is not a plain one."""
+        asked, found = self._asked_for(values), using or router.db_for_read(self.model, **hints)
+        if asked is None or lag_of(found):
+            return None
+        keys = list(asked.values())
+        specs = [self._spec(text, found) for text in asked]
+        rows = gathering.gather(specs, lambda places: self._fetch_many([keys[at] for at in places], using, hints))
+        return None if rows is None else self._all_made(rows, found)
+
+    async def ain_bulk(self, values: Any, using: str | None, hints: Mapping[str, Any]) -> dict[Any, Any] | None:
+        """Like `in_bulk`."""
+        asked, found = self._asked_for(values), using or router.db_for_read(self.model, **hints)
+        if asked is None or lag_of(found):
+            return None
+        keys = list(asked.values())
+        specs = [self._spec(text, found) for text in asked]
+
+        async def produce(places: tuple[int, ...]) -> Sequence[gathering.Made]:
+            return await sync_to_async(self._fetch_many)([keys[at] for at in places], using, hints)
+
+        rows = await gathering.agather(specs, produce)
+        return None if rows is None else self._all_made(rows, found)
+
+    def _asked_for(self, values: Any) -> dict[str, Any] | None:
+        """Return keys by their texts; None if one of them, or all of them, may be understood in another way."""
+        if not isinstance(values, (list, tuple, set, frozenset)) or not 0 < len(values) <= MOST_AT_ONCE:
+            return None
+        asked = {self._text(value): value for value in values}
+        return None if None in asked else cast("dict[str, Any]", asked)
+
+    def _all_made(self, rows: Sequence[tuple[Any, ...]], using: str) -> dict[Any, Any]:
+        made = (self._maker.make(row, using) for row in rows if row)
+        return {one.pk: one for one in made}
+
     def _made(self, row: tuple[Any, ...], using: str) -> Any:
         if not row:
             raise self.model.DoesNotExist(f"{self.model._meta.object_name} matching query does not exist.")
@@ -127,6 +163,19 @@ class Rows:
         capture = current.get()
         if capture is not None:
             capture.depend(*self._tags(row, found))
+        return self._packed(row)
+
+    def _fetch_many(self, values: list[Any], using: str | None, hints: Mapping[str, Any]) -> list[gathering.Made]:
+        """Return the rows as the database has them, each with its tags, in this order."""
+        found = using or router.db_for_read(self.model, **hints)
+        rows = fetch_rows(self._concrete, found, values)
+        made: list[gathering.Made] = []
+        for value in values:
+            row = rows.get(value)
+            made.append((self._packed(row), self._tags(row, found)))
+        return made
+
+    def _packed(self, row: tuple[Any, ...] | None) -> tuple[Any, ...]:
         try:
             return frozen(row or ())
         except UncacheableValue as error:

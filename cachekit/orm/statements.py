@@ -13,6 +13,8 @@ from django.db.models.query import MAX_GET_RESULTS
 from cachekit.core.capture import Capture, capturing, current
 from cachekit.orm import snapshots
 
+BATCH = 500
+"""So many keys are asked for at once; SQLite takes 999."""
 compiled: ContextVar[bool] = ContextVar("cachekit_compiling", default=False)
 """Whether the reads of the statement under way are captured where it was compiled."""
 
@@ -43,7 +45,7 @@ def fetch_row(model: Any, using: str, value: Any) -> tuple[Any, ...] | None:
         snapshots.date(capture, connection)
     select = _select(model, connection, value)
     if not select.sql:
-        every = QuerySet(model, using=using).filter(pk=value).order_by()
+        every: Any = QuerySet(model, using=using).filter(pk=value).order_by()
         return next(iter(every.values_list(*(field.attname for field in model._meta.concrete_fields))[:1]), None)
     parameter = model._meta.pk.get_db_prep_value(value, connection, prepared=False)
 
@@ -54,6 +56,17 @@ def fetch_row(model: Any, using: str, value: Any) -> tuple[Any, ...] | None:
 
     rows = known(execute)
     return _converted(select, rows[0], connection) if rows else None
+
+
+def fetch_rows(model: Any, using: str, values: Sequence[Any]) -> dict[Any, tuple[Any, ...]]:
+    """Return the columns of the rows with these primary keys, by key."""
+    names = [field.attname for field in model._meta.concrete_fields]
+    place = names.index(model._meta.pk.attname)
+    found: dict[Any, tuple[Any, ...]] = {}
+    for start in range(0, len(values), BATCH):
+        some: Any = QuerySet(model, using=using).filter(pk__in=values[start : start + BATCH]).order_by()
+        found.update((row[place], row) for row in some.values_list(*names))
+    return found
 
 
 def _converted(select: Select, row: Sequence[Any], connection: Any) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -78,7 +78,8 @@ def plainly(model: Any) -> Any:
 
 @pytest.fixture
 def sheet() -> Sheet:
-    return Sheet.objects.create(title="one", **FULL)
+    made: Sheet = Sheet.objects.create(title="one", **FULL)
+    return made
 
 
 def test_a_row_is_asked_for_once_and_like_djangos(sheet: Sheet, django_assert_num_queries: Any) -> None:
@@ -129,7 +130,7 @@ def test_an_instance_from_the_cache_can_be_saved_refreshed_and_deleted(sheet: Sh
 
 def test_writes_of_every_kind_are_seen_at_once(sheet: Sheet) -> None:
     other = Sheet.objects.create(title="other")
-    writes = [
+    writes: list[Callable[[], Any]] = [
         lambda: Sheet.objects.filter(pk=sheet.pk).update(title="a"),
         lambda: Sheet(pk=sheet.pk, title="b").save(),
         lambda: Sheet.objects.bulk_update([Sheet(pk=sheet.pk, title="c")], ["title"]),
@@ -188,7 +189,7 @@ def test_questions_that_mean_more_ask_the_database(sheet: Sheet, django_assert_n
     Sheet.objects.get(pk=sheet.pk)
     pk = sheet.pk
     every = Sheet.objects.all()
-    questions = [
+    questions: list[Callable[[], Any]] = [
         lambda: Sheet.objects.get(pk=pk, title="one"),
         lambda: Sheet.objects.filter(title="one").get(pk=pk),
         lambda: Sheet.objects.exclude(title="two").get(pk=pk),
@@ -374,7 +375,7 @@ def test_who_listens_for_new_instances_hears_of_each_hit(sheet: Sheet, heard: li
 
 def test_what_contains_a_row_depends_on_it(sheet: Sheet) -> None:
     @cached
-    def title() -> str:
+    def title() -> Any:
         return Sheet.objects.get(pk=sheet.pk).title
 
     Sheet.objects.get(pk=sheet.pk)  # which the function finds in the cache
@@ -434,3 +435,75 @@ def _execute(sql: str) -> None:
 def _locked(pk: int) -> Any:
     with transaction.atomic():
         return Sheet.objects.select_for_update().get(pk=pk)
+
+
+def test_many_rows_are_fetched_at_once_and_kept_one_by_one(django_assert_num_queries: Any) -> None:
+    sheets = [Sheet.objects.create(title=str(number), **FULL) for number in range(40)]
+    keys = [one.pk for one in sheets]
+    Sheet.objects.get(pk=keys[0])
+
+    with django_assert_num_queries(1):
+        first = Sheet.objects.in_bulk([*keys[:30], 4711])
+    with django_assert_num_queries(0):
+        again = Sheet.objects.in_bulk({*keys[:30], 4711})
+        assert Sheet.objects.all().in_bulk(keys[:3], field_name="id").keys() == {*keys[:3]}
+        assert Sheet.objects.get(pk=keys[5]).title == "5"
+    expected = plainly(Sheet).in_bulk(keys[:30])
+    assert {pk: columns(one) for pk, one in first.items()} == {pk: columns(one) for pk, one in expected.items()}
+    assert {pk: columns(one) for pk, one in again.items()} == {pk: columns(one) for pk, one in expected.items()}
+
+    Sheet.objects.filter(pk=keys[7]).update(title="new")
+    with django_assert_num_queries(1):
+        assert Sheet.objects.in_bulk(keys[:30])[keys[7]].title == "new"
+    with django_assert_num_queries(1):
+        assert len(Sheet.objects.in_bulk(keys)) == 40
+    Sheet.objects.filter(pk=keys[8]).delete()
+    assert keys[8] not in Sheet.objects.in_bulk(keys)
+    with transaction.atomic():
+        plainly(Sheet).filter(pk=keys[9]).update(title="mine")
+        assert Sheet.objects.in_bulk(keys)[keys[9]].title == "mine"
+        transaction.set_rollback(True)
+    assert Sheet.objects.in_bulk(keys)[keys[9]].title == "9"
+
+
+def test_bulk_questions_that_mean_more_ask_the_database(sheet: Sheet, django_assert_num_queries: Any) -> None:
+    Sheet.objects.in_bulk([sheet.pk])
+    kept_key = {sheet.pk: sheet}
+
+    with django_assert_num_queries(5):
+        assert Sheet.objects.in_bulk() == kept_key
+        assert Sheet.objects.in_bulk([str(sheet.pk), float(sheet.pk)]) == kept_key
+        assert Sheet.objects.filter(title="one").in_bulk([sheet.pk]) == kept_key
+        assert Sheet.objects.only("title").in_bulk([sheet.pk]) == kept_key
+        with uncached():
+            assert Sheet.objects.in_bulk([sheet.pk]) == kept_key
+    assert Sheet.objects.in_bulk([]) == {}
+    coin = Coin.objects.create(worth=7)
+    for _ in range(2):
+        assert Coin.objects.in_bulk([coin.pk])[coin.pk].worth.cents == 7
+
+
+def test_what_contains_rows_of_a_bulk_depends_on_them() -> None:
+    keys = [Sheet.objects.create(title=str(number)).pk for number in range(3)]
+
+    @cached
+    def titles() -> list[str]:
+        return [one.title for one in Sheet.objects.in_bulk(keys).values()]
+
+    for warm in (False, True):
+        if warm:
+            Sheet.objects.in_bulk(keys)
+        titles()
+        Sheet.objects.filter(pk=keys[1]).update(title=f"new {warm}")
+        assert titles() == ["0", f"new {warm}", "2"]
+
+
+async def test_awaited_bulks(django_assert_num_queries: Any) -> None:
+    keys = [(await Sheet.objects.acreate(title=str(number))).pk for number in range(3)]
+
+    first = await Sheet.objects.ain_bulk(keys)
+    again = await Sheet.objects.ain_bulk(keys)
+
+    assert [columns(one) for one in first.values()] == [columns(one) for one in again.values()]
+    await Sheet.objects.filter(pk=keys[0]).aupdate(title="new")
+    assert (await Sheet.objects.ain_bulk(keys))[keys[0]].title == "new"

@@ -17,7 +17,7 @@ class Money:
         self.cents = cents
 
 
-class MoneyField(models.IntegerField):
+class MoneyField(models.IntegerField):  # type: ignore[type-arg]
     """Reads objects of the project's own."""
 
     def from_db_value(self, value: int | None, expression: Any, connection: Any) -> Money | None:
@@ -27,7 +27,7 @@ class MoneyField(models.IntegerField):
         return value.cents if isinstance(value, Money) else value
 
 
-class ShoutField(models.CharField):
+class ShoutField(models.CharField):  # type: ignore[type-arg]
     """Reads plain values, though not those that stand in its column."""
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:

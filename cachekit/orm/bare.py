@@ -35,7 +35,7 @@ _HARMLESS = frozenset(
         "_built_with_as_manager",
     }
 )
-
+_BASES = frozenset({"CachedQuerySet", "QuerySet", "CachedManager"})
 _known: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
@@ -47,22 +47,22 @@ def is_bare(queryset: Any) -> bool:
         and not queryset._known_related_objects
         and not queryset._for_write  # noqa: SLF001 - a queryset's, as are the others
         and getattr(queryset, "_fetch_mode", FETCH_ONE) is FETCH_ONE
-        and adds_only(type(queryset), "CachedQuerySet")
+        and adds_only(type(queryset))
         and _is_untouched(queryset.query)
     )
 
 
-def adds_only(kind: Any, ours: str) -> bool:
-    """Tell whether a class that comes of ours leaves alone whatever `get()` passes through."""
+def adds_only(kind: Any) -> bool:
+    """Tell whether a class of querysets or managers leaves alone whatever leads to the database."""
     found = _known.get(kind)
     if found is None:
-        found = _known[kind] = _adds_only(kind, ours)
+        found = _known[kind] = _adds_only(kind)
     return found
 
 
-def _adds_only(kind: type, ours: str) -> bool:
+def _adds_only(kind: type) -> bool:
     for one in kind.__mro__:
-        if one.__module__.startswith("cachekit.") and one.__name__ == ours:
+        if one.__name__ in _BASES and one.__module__.startswith(("cachekit.", "django.")):
             return True
         for name in vars(one).keys() - _HARMLESS:
             if name in _PASSED or (name.startswith("_") and hasattr(QuerySet, name)):

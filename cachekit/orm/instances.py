@@ -34,7 +34,7 @@ class Maker:
 
     def make(self, row: Sequence[Any], using: str) -> Any:
         """Return an instance of its own, as if it had been read from `using`."""
-        values = [one.open() if type(one) is Packed else one for one in row]
+        values = opened(row)
         if not self._is_simple or _is_listened_to(self.model):
             return self.model.from_db(using, self.names, values)
         made = self.model.__new__(self.model)
@@ -45,6 +45,31 @@ class Maker:
         held["_state"] = state
         held.update(zip(self.names, values, strict=True))
         return made
+
+    def make_all(self, rows: Sequence[Sequence[Any]], using: str) -> list[Any]:
+        """Return an instance of its own for each row."""
+        if not self._is_simple or _is_listened_to(self.model):
+            return [self.make(row, using) for row in rows]
+        new, model, names = self.model.__new__, self.model, self.names
+        made = []
+        for row in rows:
+            one = new(model)
+            state = ModelState()
+            state.adding = False
+            state.db = using
+            held = one.__dict__
+            held["_state"] = state
+            held.update(zip(names, opened(row), strict=True))
+            made.append(one)
+        return made
+
+
+def opened(row: Sequence[Any]) -> Sequence[Any]:
+    """Return a row with fresh copies of its changeable values."""
+    for one in row:
+        if type(one) is Packed:
+            return [one.open() if type(one) is Packed else one for one in row]
+    return row
 
 
 @lru_cache(maxsize=1024)

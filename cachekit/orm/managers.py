@@ -62,7 +62,7 @@ class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: igno
             return None
         known = self._cachekit_known
         if known is None or known.model is not self.model:
-            if not adds_only(type(self), "CachedManager") or not adds_only(self._queryset_class, "CachedQuerySet"):
+            if not adds_only(type(self)) or not adds_only(self._queryset_class):
                 return None
             known = self._cachekit_known = rows_of(self.model, self._cachekit_rows)
         return known

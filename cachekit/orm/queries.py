@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, TypeVar, Unpack, cast
 
 import django
@@ -15,7 +18,9 @@ from cachekit.core.policy import Spec
 from cachekit.databases import primary_of
 from cachekit.exceptions import InvalidKey
 from cachekit.orm.bare import is_bare
+from cachekit.orm.results import AS_THEY_ARE, form_of
 from cachekit.orm.rows import Rows, rows_of
+from cachekit.orm.shapes import shape_of
 from cachekit.specs import Door, Options
 
 M = TypeVar("M", bound=Model)
@@ -31,10 +36,25 @@ def cached_query(queryset: QuerySet[M, Any], *args: float | None, **options: Unp
     """
     if args:
         (options["timeout"],) = args
-    spec = _spec(queryset, _door(queryset, options), "rows")
+    return _results(queryset, options)
+
+
+def _results(queryset: Any, options: Options) -> list[Any]:
+    shape = None if queryset.query.select_for_update else shape_of(queryset)
+    form = AS_THEY_ARE if shape is None else form_of(queryset)
+    door = _door(queryset, options)
+    spec = _spec(queryset, door, form.name, shape)
     if spec is None:
-        return list(queryset)
-    return cast("list[Any]", engine.get_or_set(spec, lambda: list(cast("Any", queryset)._chain())))
+        found = list(cast("Any", _plain(queryset)))
+        _relate(queryset, found)
+        return found
+    if form.codec is not spec.codec:
+        spec = dataclasses.replace(spec, codec=form.codec)
+    kept = engine.get_or_set(spec, lambda: form.read(_plain(queryset)))
+    found = form.given(kept, queryset, queryset.db)
+    if queryset._known_related_objects:
+        _relate(queryset, found)
+    return found
 
 
 class CachedQuerySet(QuerySet[M]):
@@ -60,10 +80,8 @@ class CachedQuerySet(QuerySet[M]):
 
     def _fetch_all(self) -> None:
         if self._result_cache is None and self._cachekit_options is not None:
-            plain = _plain(self)
-            self._result_cache = cached_query(plain, **self._cachekit_options)
+            self._result_cache = _results(self, self._cachekit_options)
             self._prefetch_done = True
-            _relate(self)
         super()._fetch_all()
 
     def get(self, *args: Any, **kwargs: Any) -> M:
@@ -141,7 +159,7 @@ class CachedQuerySet(QuerySet[M]):
         return super(CachedQuerySet, _plain(self)).get_or_create(*args, **kwargs)
 
     def _answer(self, what: str, produce: Any) -> Any:
-        spec = _spec(self, _door(self, self._cachekit_options or {}), what)
+        spec = _spec(self, _door(self, self._cachekit_options or {}), what, shape_of(self))
         return produce() if spec is None else engine.get_or_set(spec, produce)
 
 
@@ -151,13 +169,24 @@ def _routed(queryset: Any) -> tuple[str | None, dict[str, Any]]:
 
 
 def _door(queryset: QuerySet[Any, Any], options: Options) -> Door:
-    return Door("query", queryset.model._meta.label_lower, options)
+    try:
+        return _known_door(queryset.model._meta.label_lower, tuple(options.items()))
+    except TypeError:  # an option is something that does not hash: Door says what is wrong with it
+        return Door("query", queryset.model._meta.label_lower, options)
 
 
-def _spec(queryset: QuerySet[Any, Any], door: Door, what: str) -> Spec | None:
+@lru_cache(maxsize=1024)
+def _known_door(label: str, options: tuple[tuple[str, Any], ...]) -> Door:
+    return Door("query", label, dict(options))
+
+
+def _spec(queryset: Any, door: Door, what: str, shape: tuple[Any, ...] | None) -> Spec | None:
     """Return where results are kept; None for what is not to be cached or makes no key."""
     if queryset.query.select_for_update:
         return None
+    if shape is not None:
+        told = repr((RELEASE, what, primary_of(queryset.db), shape)).encode("utf-8", "surrogatepass")
+        return door.spec(blake2b(told, digest_size=16).hexdigest())
     try:
         return door.spec(keys.fingerprint(RELEASE, what, *_identity(queryset)))
     except (EmptyResultSet, InvalidKey):
@@ -202,16 +231,17 @@ def _parameter(value: Any) -> Any:
 
 
 def _plain(queryset: Any) -> CachedQuerySet[Any]:
+    """Return a copy that asks the database, each time."""
     plain = queryset._chain()
     plain._cachekit_options = None
     plain._known_related_objects = {}
     return cast("CachedQuerySet[Any]", plain)
 
 
-def _relate(queryset: Any) -> None:
+def _relate(queryset: Any, found: list[Any]) -> None:
     """Point rows back to the objects through which they were asked for, as Django does for rows it fetched."""
     for field, known in queryset._known_related_objects.items():
-        for one in queryset._result_cache:
+        for one in found:
             if isinstance(one, Model) and not field.is_cached(one):
                 related = known.get(getattr(one, field.attname, None))
                 if related is not None:

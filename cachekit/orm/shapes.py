@@ -85,7 +85,8 @@ def _query(query: Any) -> tuple[Any, ...]:
             default = getattr(Query, name, None)
             if (value or default) and value is not default and value != default:
                 raise Unknown
-    model, order = query.model, query.order_by
+    model: Any = query.model
+    order = query.order_by
     if order:
         _refuse_others(order, model)
     elif query.default_ordering and model._meta.ordering:
@@ -110,7 +111,7 @@ def _tables(query: Any) -> Iterator[tuple[Any, ...]]:
         if type(table) is BaseTable:
             yield table.table_name, alias, count
         elif type(table) is Join and table.filtered_relation is None:
-            field = table.join_field
+            field: Any = table.join_field
             if type(field) not in _RELATIONS:
                 raise Unknown
             along = _field(getattr(field, "field", field))

@@ -148,7 +148,7 @@ def _save(spec: Spec, capture: Capture, value: Any, names: Sequence[str]) -> ste
     seconds = spec.policy.lifetime(value, random.random())  # noqa: S311 - no secret
     expiry = min(NEVER if seconds == float("inf") else capture.began + int(seconds * 1_000_000), capture.expiry)
     blob = tags.merge([*names, *spec.policy.tags], ())
-    header = Header(spec.codec.number, capture.epoch, capture.read_point, capture.oldest, expiry, 0, blob)
+    header = Header(capture.epoch, capture.read_point, capture.oldest, expiry, 0, blob)
     outer = current.get()
     if outer is not None:
         if capture.taint:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import hmac
 import marshal
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cachekit.core.codecs import SIGNATURE_SIZE, Undecodable, sign
+from cachekit.core import copies
+from cachekit.core.codecs import Undecodable
+from cachekit.core.packing import ROW, ROWS, Packer
 from cachekit.exceptions import UncacheableValue
 
 PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 """What marshal writes and reads as it is, by exact type: a subclass would come back as its base."""
-NUMBER = 16
 _VERSION = 4
 """Of marshal; Python 3.4 and all later releases read it."""
-_DOMAIN = b"cachekit.rows"
-"""Part of what is signed: a signed pickle is no row."""
 
 
 class Packed(bytes):
@@ -136,26 +134,28 @@ class RowCodec:
     handed to any number of readers.
     """
 
-    number = NUMBER
-    immutable = True
-
-    def __init__(self, keys: Callable[[], Sequence[bytes]], *, many: bool = False) -> None:
-        self._keys = keys
+    def __init__(self, packer: Packer, *, many: bool = False) -> None:
+        self._packer = packer
         self._many = many
+        self._number = ROWS if many else ROW
 
     def dumps(self, value: Any) -> bytes:
         """Encode. Raises UncacheableValue for what holds other values than a database's plain ones."""
         written = tuple(map(_written, value)) if self._many else _written(value)
-        body = marshal.dumps(written, _VERSION)
-        return sign(_DOMAIN + body, self._keys()[0]) + body
+        return self._packer.sealed(self._number, marshal.dumps(written, _VERSION), signed=True)
 
     def loads(self, payload: bytes) -> tuple[Any, ...]:
-        """Decode. Raises Undecodable for another's signature, or another format."""
-        signature, body = payload[:SIGNATURE_SIZE], payload[SIGNATURE_SIZE:]
-        if not any(hmac.compare_digest(signature, sign(_DOMAIN + body, key)) for key in self._keys()):
-            raise Undecodable("A stored row is not signed with SECRET_KEY or one of SECRET_KEY_FALLBACKS.")
+        """Decode. Raises Undecodable for another's signature, or another form."""
         try:
-            written = marshal.loads(body)  # noqa: S302 - signed
-            return tuple(map(_read, written)) if self._many else _read(written)
+            opened = self._packer.opened(payload)
+            if opened.number == self._number:
+                written = marshal.loads(opened.body)  # noqa: S302 - signed
+                return tuple(map(_read, written)) if self._many else _read(written)
+        except Undecodable:
+            raise
         except Exception as error:
             raise Undecodable(f"A stored row no longer decodes: {type(error).__name__}") from error
+        raise Undecodable(f"A stored value is in the form {opened.number}: that is no row.")
+
+
+copies.declare_immutable(Packed)

@@ -41,15 +41,15 @@ def cached_query(queryset: QuerySet[M, Any], *args: float | None, **options: Unp
 
 def _results(queryset: Any, options: Options) -> list[Any]:
     shape = None if queryset.query.select_for_update else shape_of(queryset)
-    form = AS_THEY_ARE if shape is None else form_of(queryset)
+    form = AS_THEY_ARE if shape is None or options.get("codec") else form_of(queryset)
     door = _door(queryset, options)
     spec = _spec(queryset, door, form.name, shape)
     if spec is None:
         found = list(cast("Any", _plain(queryset)))
         _relate(queryset, found)
         return found
-    if form.codec is not spec.codec:
-        spec = dataclasses.replace(spec, codec=form.codec)
+    if form.codec_of is not None:
+        spec = dataclasses.replace(spec, codec=form.codec_of(spec.alias))
     kept = engine.get_or_set(spec, lambda: form.read(_plain(queryset)))
     found = form.given(kept, queryset, queryset.db)
     if queryset._known_related_objects:

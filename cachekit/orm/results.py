@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.db.models import ForeignKey, Model
 from django.db.models.query import FlatValuesListIterable, ModelIterable, ValuesIterable, ValuesListIterable
 
 from cachekit.core.codecs import Codec
-from cachekit.core.rowcodec import RowCodec, frozen
+from cachekit.core.rowcodec import frozen
 from cachekit.exceptions import UncacheableValue
 from cachekit.orm.bare import FETCH_ONE, adds_only
 from cachekit.orm.instances import maker_of, opened
-from cachekit.signing import pickles, signing_keys
+from cachekit.packers import row_codec
 
 logger = logging.getLogger("cachekit.rows")
 
@@ -26,7 +27,8 @@ class Form(NamedTuple):
     """How results are read from the database, kept, and handed out."""
 
     name: str
-    codec: Codec
+    codec_of: Callable[[str], Codec] | None
+    """Returns the codec of an alias; None for the one that the door has chosen."""
     read: Callable[[Any], Any]
     """Evaluates a queryset."""
     given: Callable[[Any, Any, str], list[Any]]
@@ -125,8 +127,8 @@ def _as_they_are(kept: Any, queryset: Any, using: str) -> list[Any]:
     return kept  # type: ignore[no-any-return]
 
 
-_rows = RowCodec(signing_keys, many=True)
-AS_THEY_ARE = Form("pickled", pickles, list, _as_they_are)
+_rows = partial(row_codec, many=True)
+AS_THEY_ARE = Form("whole", None, list, _as_they_are)
 _FORMS: dict[Any, Form] = {
     ModelIterable: Form("instances", _rows, _read_instances, _make_instances),
     ValuesIterable: Form("dicts", _rows, _read_dicts, _make_dicts),

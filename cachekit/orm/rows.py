@@ -19,12 +19,12 @@ from cachekit.conf import Conf, conf
 from cachekit.core.capture import current
 from cachekit.core.keys import fingerprint
 from cachekit.core.policy import Policy, Spec
-from cachekit.core.rowcodec import RowCodec, frozen
+from cachekit.core.rowcodec import frozen
 from cachekit.databases import lag_of, primary_of
 from cachekit.exceptions import UncacheableValue
 from cachekit.orm.instances import Maker, maker_of
 from cachekit.orm.statements import fetch_row, fetch_rows
-from cachekit.signing import signing_keys
+from cachekit.packers import row_codec
 from cachekit.specs import policy_of
 from cachekit.stores import store_for
 
@@ -56,7 +56,6 @@ class Rows:
         self.pk: Any = concrete._meta.pk
         self.names = frozenset({"pk", self.pk.name, self.pk.attname})
         self.label = concrete._meta.label_lower
-        self.codec = RowCodec(signing_keys)
         self.obstacle = obstacle_of(model)
         """Why this model's rows are never kept, or nothing."""
         self._alias: str = options.get("alias", "")
@@ -150,7 +149,7 @@ class Rows:
         alias = self._alias or given.ALIAS
         owner = f"@{name}:" if given.TENANT and (name := tenants.current()) else ""
         key = f"{store_for(alias).prefix}{self._start}{owner}{primary_of(using)}:{text}"
-        return Spec(alias, key, "row", self.label, self._policy[1], self.codec)
+        return Spec(alias, key, "row", self.label, self._policy[1], row_codec(alias))
 
     def _policy_of(self, given: Conf) -> tuple[Conf, Policy]:
         """Return the policy, with the settings that it was made from; to fetch a row takes no longer than a lease."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.core.exceptions import EmptyResultSet
+from django.core.exceptions import EmptyResultSet, FieldError
 from django.db.models import Case, Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery, TextChoices, Value, When
 from django.db.models.functions import Lower
 from hypothesis import given, settings, strategies as st
@@ -149,6 +149,8 @@ def told(queryset: Any) -> Any:
         sql, params = query.get_compiler("default").as_sql()
     except EmptyResultSet:
         return "nothing"
+    except FieldError as error:  # such as only() without the foreign key that select_related() follows
+        return str(error)
     related = (queryset._iterable_class, queryset._fields, queryset._prefetch_related_lookups, queryset.model)
     return sql, tuple((type(one), one) for one in params), related, query.values_select
 

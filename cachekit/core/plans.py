@@ -183,7 +183,7 @@ def _as_found(visit: Visit) -> steps.Begun | None:
     It is the ledger's last time: whatever is invalidated later gets a later point.
     """
     found = visit.found
-    if visit.spec.policy.lease or found is None or not found.epoch or found.since:
+    if visit.spec.policy.lease or found is None or not (found.epoch and found.last) or found.since:
         return None
     return steps.Begun(found.epoch, found.last)
 

@@ -35,7 +35,6 @@ _HARMLESS = frozenset(
         "_built_with_as_manager",
     }
 )
-_BASES = frozenset({"CachedQuerySet", "QuerySet", "CachedManager"})
 _known: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
@@ -61,13 +60,14 @@ def adds_only(kind: Any) -> bool:
 
 
 def _adds_only(kind: type) -> bool:
+    """Look at every class: a mixin behind ours in the bases is called by ours."""
     for one in kind.__mro__:
-        if one.__name__ in _BASES and one.__module__.startswith(("cachekit.", "django.")):
-            return True
+        if one is object or one.__module__.startswith(("cachekit.orm.", "django.db.models.")):
+            continue
         for name in vars(one).keys() - _HARMLESS:
             if name in _PASSED or (name.startswith("_") and hasattr(QuerySet, name)):
                 return False
-    return False
+    return True
 
 
 def _is_untouched(query: Any) -> bool:

@@ -74,6 +74,10 @@ def _options(rows: bool | float | Options | None) -> tuple[tuple[str, Any], ...]
         return None
     options: Any = {} if rows is True else rows if isinstance(rows, dict) else {"timeout": rows}
     found = tuple(sorted(options.items()))
+    if strange := sorted({"tags", "codec"} & options.keys()):
+        raise ImproperlyConfigured(
+            f"CachedManager(rows=…) takes no {strange[0]!r}: a row depends on itself, and has a form of its own."
+        )
     try:
         policy_of(Conf(), tuple(one for one in found if one[0] != "alias"))
     except (TypeError, ValueError) as error:

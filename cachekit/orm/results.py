@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from django.db.models import ForeignKey, Model
+from django.db.models import Model
 from django.db.models.query import FlatValuesListIterable, ModelIterable, ValuesIterable, ValuesListIterable
 
 from cachekit.core.codecs import Codec
@@ -135,10 +135,3 @@ _FORMS: dict[Any, Form] = {
     ValuesListIterable: Form("tuples", _rows, _read_tuples, _make_tuples),
     FlatValuesListIterable: Form("flat", _rows, _read_flat, _make_flat),
 }
-
-
-def is_foreign(field: Any) -> bool:
-    """Tell whether a field is of a project's own, so that nobody knows what its column becomes."""
-    while isinstance(field, ForeignKey):
-        field = field.target_field
-    return not type(field).__module__.startswith("django.") and hasattr(field, "from_db_value")

@@ -221,6 +221,24 @@ def obstacle_of(model: Any) -> str:
     return ""
 
 
+def doubts_of(model: Any) -> list[str]:
+    """Return why rows of a model are not kept, as far as that can be told without looking at one."""
+    found = [reason] if (reason := obstacle_of(model)) else []
+    return found + [
+        f"what {type(field).__name__} makes of the column {field.name!r} may be no plain value"
+        for field in model._meta.concrete_fields
+        if is_foreign(field)
+    ]
+
+
+def is_foreign(field: Any) -> bool:
+    """Tell whether a field is of a project's own and converts its column, so that nobody knows into what."""
+    while isinstance(field, models.ForeignKey):
+        field = field.target_field
+    convert = getattr(type(field), "from_db_value", None)
+    return convert is not None and not convert.__module__.startswith("django.")
+
+
 def _columns(model: Any) -> str:
     """Return a short text that changes with the model's columns: a release with others finds no rows of this one."""
     fields = [(one.attname, one.column, _path(one), one.get_internal_type()) for one in model._meta.concrete_fields]

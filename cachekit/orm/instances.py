@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from django.db import models
 from django.db.models import Model
 from django.db.models.base import ModelState
 from django.db.models.fields.files import FileDescriptor, ImageFileDescriptor
@@ -20,6 +21,31 @@ M = TypeVar("M", bound=Model)
 
 _INERT = frozenset({DeferredAttribute, ForeignKeyDeferredAttribute, FileDescriptor, ImageFileDescriptor})
 """Attributes of columns that only put the value into a fresh instance's `__dict__` when they are set."""
+_SCALAR = frozenset(
+    {
+        models.AutoField,
+        models.BigAutoField,
+        models.BigIntegerField,
+        models.BooleanField,
+        models.CharField,
+        models.DateField,
+        models.DateTimeField,
+        models.DecimalField,
+        models.EmailField,
+        models.FloatField,
+        models.ForeignKey,
+        models.IntegerField,
+        models.OneToOneField,
+        models.PositiveIntegerField,
+        models.SlugField,
+        models.SmallIntegerField,
+        models.TextField,
+        models.URLField,
+        models.UUIDField,
+    }
+)
+"""Fields of columns that hold nothing changeable, so that rows of no others need be looked through."""
+new = object.__new__
 _HOOKS = frozenset({"__init__", "__new__", "__setattr__", "from_db"})
 """What a class may do when an instance is made; a mixin behind `Model` in the bases is called too."""
 
@@ -31,16 +57,17 @@ class Maker:
         self.model: Any = model
         self.names = names or tuple(field.attname for field in model._meta.concrete_fields)
         self._is_simple = _is_simple(model, self.names)
+        self._is_flat = all(type(model._meta.get_field(name)) in _SCALAR for name in self.names)
 
     def make(self, row: Sequence[Any], using: str) -> Any:
         """Return an instance of its own, as if it had been read from `using`."""
-        values = opened(row)
+        values = row if self._is_flat else opened(row)
         if not self._is_simple or _is_listened_to(self.model):
             return self.model.from_db(using, self.names, values)
-        made = self.model.__new__(self.model)
-        state = ModelState()
-        state.adding = False
-        state.db = using
+        made = new(self.model)
+        state = new(ModelState)
+        inner = state.__dict__
+        inner["adding"], inner["db"] = False, using
         held = made.__dict__
         held["_state"] = state
         held.update(zip(self.names, values, strict=True))
@@ -50,16 +77,16 @@ class Maker:
         """Return an instance of its own for each row."""
         if not self._is_simple or _is_listened_to(self.model):
             return [self.make(row, using) for row in rows]
-        new, model, names = self.model.__new__, self.model, self.names
+        model, names = self.model, self.names
         made = []
-        for row in rows:
-            one = new(model)
-            state = ModelState()
-            state.adding = False
-            state.db = using
+        for row in rows if self._is_flat else map(opened, rows):
+            one: Any = new(model)
+            state = new(ModelState)
+            inner = state.__dict__
+            inner["adding"], inner["db"] = False, using
             held = one.__dict__
             held["_state"] = state
-            held.update(zip(names, opened(row), strict=True))
+            held.update(zip(names, row, strict=True))
             made.append(one)
         return made
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
@@ -21,7 +20,8 @@ from cachekit.orm.bare import is_bare
 from cachekit.orm.results import AS_THEY_ARE, form_of
 from cachekit.orm.rows import Rows, rows_of
 from cachekit.orm.shapes import shape_of
-from cachekit.specs import Door, Options
+from cachekit.packers import packer
+from cachekit.specs import CodecOf, Door, Options
 
 M = TypeVar("M", bound=Model)
 RELEASE = ".".join(map(str, django.VERSION[:3]))
@@ -40,18 +40,14 @@ def cached_query(queryset: QuerySet[M, Any], *args: float | None, **options: Unp
 
 
 def _results(queryset: Any, options: Options) -> list[Any]:
-    shape = None if queryset.query.select_for_update else shape_of(queryset)
-    form = AS_THEY_ARE if shape is None or options.get("codec") else form_of(queryset)
-    door = _door(queryset, options)
-    spec = _spec(queryset, door, form.name, shape)
+    """Return the rows of a queryset as a list that is its reader's own."""
+    shape, using = None if queryset.query.select_for_update else shape_of(queryset), queryset.db
+    form = AS_THEY_ARE if shape is None or "codec" in options else form_of(queryset)
+    spec = _spec(queryset, using, _door(queryset, options, form.codec_of), form.name, shape)
     if spec is None:
         found = list(cast("Any", _plain(queryset)))
-        _relate(queryset, found)
-        return found
-    if form.codec_of is not None:
-        spec = dataclasses.replace(spec, codec=form.codec_of(spec.alias))
-    kept = engine.get_or_set(spec, lambda: form.read(_plain(queryset)))
-    found = form.given(kept, queryset, queryset.db)
+    else:
+        found = form.given(engine.get_or_set(spec, lambda: form.read(_plain(queryset))), queryset, using)
     if queryset._known_related_objects:
         _relate(queryset, found)
     return found
@@ -159,7 +155,7 @@ class CachedQuerySet(QuerySet[M]):
         return super(CachedQuerySet, _plain(self)).get_or_create(*args, **kwargs)
 
     def _answer(self, what: str, produce: Any) -> Any:
-        spec = _spec(self, _door(self, self._cachekit_options or {}), what, shape_of(self))
+        spec = _spec(self, self.db, _door(self, self._cachekit_options or {}), what, shape_of(self))
         return produce() if spec is None else engine.get_or_set(spec, produce)
 
 
@@ -168,24 +164,25 @@ def _routed(queryset: Any) -> tuple[str | None, dict[str, Any]]:
     return queryset._db, queryset._hints  # noqa: SLF001 - a queryset's own
 
 
-def _door(queryset: QuerySet[Any, Any], options: Options) -> Door:
+def _door(queryset: Any, options: Options, codec_of: CodecOf = packer) -> Door:
+    label = queryset.model._meta.label_lower
     try:
-        return _known_door(queryset.model._meta.label_lower, tuple(options.items()))
+        return _known_door(label, tuple(options.items()), codec_of)
     except TypeError:  # an option is something that does not hash: Door says what is wrong with it
-        return Door("query", queryset.model._meta.label_lower, options)
+        return Door("query", label, options, codec_of)
 
 
 @lru_cache(maxsize=1024)
-def _known_door(label: str, options: tuple[tuple[str, Any], ...]) -> Door:
-    return Door("query", label, dict(options))
+def _known_door(label: str, options: tuple[tuple[str, Any], ...], codec_of: CodecOf) -> Door:
+    return Door("query", label, dict(options), codec_of)
 
 
-def _spec(queryset: Any, door: Door, what: str, shape: tuple[Any, ...] | None) -> Spec | None:
+def _spec(queryset: Any, using: str, door: Door, what: str, shape: tuple[Any, ...] | None) -> Spec | None:
     """Return where results are kept; None for what is not to be cached or makes no key."""
     if queryset.query.select_for_update:
         return None
     if shape is not None:
-        told = repr((RELEASE, what, primary_of(queryset.db), shape)).encode("utf-8", "surrogatepass")
+        told = repr((RELEASE, what, primary_of(using), shape)).encode("utf-8", "surrogatepass")
         return door.spec(blake2b(told, digest_size=16).hexdigest())
     try:
         return door.spec(keys.fingerprint(RELEASE, what, *_identity(queryset)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 from django.db.models import Model
@@ -15,7 +14,8 @@ from cachekit.core.rowcodec import frozen
 from cachekit.exceptions import UncacheableValue
 from cachekit.orm.bare import FETCH_ONE, adds_only
 from cachekit.orm.instances import maker_of, opened
-from cachekit.packers import row_codec
+from cachekit.packers import packer, row_codec
+from cachekit.specs import CodecOf
 
 logger = logging.getLogger("cachekit.rows")
 
@@ -27,8 +27,7 @@ class Form(NamedTuple):
     """How results are read from the database, kept, and handed out."""
 
     name: str
-    codec_of: Callable[[str], Codec] | None
-    """Returns the codec of an alias; None for the one that the door has chosen."""
+    codec_of: CodecOf
     read: Callable[[Any], Any]
     """Evaluates a queryset."""
     given: Callable[[Any, Any, str], list[Any]]
@@ -127,8 +126,11 @@ def _as_they_are(kept: Any, queryset: Any, using: str) -> list[Any]:
     return kept  # type: ignore[no-any-return]
 
 
-_rows = partial(row_codec, many=True)
-AS_THEY_ARE = Form("whole", None, list, _as_they_are)
+def _rows(alias: str, codec: str) -> Codec:
+    return row_codec(alias, many=True)
+
+
+AS_THEY_ARE = Form("whole", packer, list, _as_they_are)
 _FORMS: dict[Any, Form] = {
     ModelIterable: Form("instances", _rows, _read_instances, _make_instances),
     ValuesIterable: Form("dicts", _rows, _read_dicts, _make_dicts),

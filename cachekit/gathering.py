@@ -18,6 +18,7 @@ from cachekit.core.policy import Spec
 from cachekit.exceptions import StoreUnavailable, UncacheableValue
 from cachekit.invalidation import acatch_up, catch_up, pending
 from cachekit.modes import mode
+from cachekit.near import Brought, Near, brought, near_for, taken
 from cachekit.stores import Store, store_for
 
 Made = tuple[Any, Sequence[str]]
@@ -94,10 +95,16 @@ def _is_unusual() -> bool:
 
 def _plan(specs: Sequence[Spec], store: Store) -> Plan:
     """Look, judge, have what is missing computed at once, and store it."""
-    found: list[Found] = yield steps.LoadMany(tuple(spec.key for spec in specs))
+    near = near_for(store.alias) if specs[0].policy.near and computing.tracks() else None
+    values = [None if near is None else _held(near, spec) for spec in specs]
+    found: dict[int, Found] = {}
+    if absent := [at for at, value in enumerate(values) if value is None]:
+        loaded = yield steps.LoadMany(tuple(specs[at].key for at in absent))
+        found = dict(zip(absent, loaded, strict=True))
     now = store.now()
-    values = [_value(spec, one, now) for spec, one in zip(specs, found, strict=True)]
-    places = tuple(at for at, value in enumerate(values) if value is None)
+    for at, one in found.items():
+        values[at] = _value(specs[at], one, now, near)
+    places = tuple(at for at in found if values[at] is None)
     if places:
         first = found[places[0]]
         begun = steps.Begun(first.epoch, first.last)
@@ -121,7 +128,18 @@ def _plan(specs: Sequence[Spec], store: Store) -> Plan:
     return values
 
 
-def _value(spec: Spec, found: Found, now: int) -> Any:
+def _held(near: Near, spec: Spec) -> Any:
+    """Return what this process holds and knows to be fresh, counted and handed on; None for what the store is asked."""
+    kept = taken(near, spec.key)
+    if kept is None:
+        return None
+    if (outer := current.get()) is not None:
+        outer.take_in(kept.header, kept.upto)
+    hooks.tell(hooks.Lookup(spec.alias, spec.door, spec.name, "hit"))
+    return kept.value
+
+
+def _value(spec: Spec, found: Found, now: int, near: Near | None) -> Any:
     """Return a fresh value, counted, its dependencies handed on; None for what must be computed."""
     header = found.header
     dice = (1 - random.random()) ** spec.policy.beta  # noqa: S311 - no secret
@@ -134,8 +152,14 @@ def _value(spec: Spec, found: Found, now: int) -> Any:
             verdict = Verdict.MISSING
     hooks.tell(hooks.Lookup(spec.alias, spec.door, spec.name, "hit" if value is not None else _word(verdict)))
     outer = current.get()
-    if value is not None and header is not None and outer is not None:
-        outer.take_in(header, max(header.read_point, found.last))
+    if value is None or header is None:
+        return None
+    upto = max(header.read_point, found.last)
+    if outer is not None:
+        outer.take_in(header, upto)
+    if near is not None:
+        given = Brought(value, found.payload, spec.codec, now, spec.policy.beta)
+        value = brought(near, spec.key, header, upto, given)
     return value
 
 

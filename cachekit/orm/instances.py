@@ -31,15 +31,23 @@ _SCALAR = frozenset(
         models.DateField,
         models.DateTimeField,
         models.DecimalField,
+        models.DurationField,
         models.EmailField,
+        models.FileField,
         models.FloatField,
         models.ForeignKey,
+        models.GenericIPAddressField,
+        models.ImageField,
         models.IntegerField,
         models.OneToOneField,
+        models.PositiveBigIntegerField,
         models.PositiveIntegerField,
+        models.PositiveSmallIntegerField,
         models.SlugField,
+        models.SmallAutoField,
         models.SmallIntegerField,
         models.TextField,
+        models.TimeField,
         models.URLField,
         models.UUIDField,
     }
@@ -78,6 +86,8 @@ class Maker:
         if not self._is_simple or _is_listened_to(self.model):
             return [self.make(row, using) for row in rows]
         model, names = self.model, self.names
+        if any(len(row) != len(names) for row in rows):
+            raise ValueError(f"Rows of {model._meta.label} have {len(names)} columns, not those of {rows!r:.80}")
         made = []
         for row in rows if self._is_flat else map(opened, rows):
             one: Any = new(model)
@@ -86,7 +96,7 @@ class Maker:
             inner["adding"], inner["db"] = False, using
             held = one.__dict__
             held["_state"] = state
-            held.update(zip(names, row, strict=True))
+            held.update(zip(names, row))  # noqa: B905 - looked at above; to say strict=True takes as long as to zip
             made.append(one)
         return made
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
@@ -31,6 +31,14 @@ class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: igno
         found = super().get_queryset()
         found._cachekit_rows = self._cachekit_rows
         return cast("CachedQuerySet[Any]", found)
+
+    def cached(self, *args: float | None, **options: Unpack[Options]) -> CachedQuerySet[Any]:
+        """Return a queryset that answers from the cache: rows, `get`, `first`, `count`, `exists`, `aggregate`."""
+        if args:
+            (options["timeout"],) = args
+        found = self.get_queryset()
+        found._cachekit_options = options
+        return found
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
         """Return the one row: from the cache of rows where its primary key is all that is asked for."""

@@ -159,12 +159,12 @@ def _value(value: Any) -> Any:
     raise Unknown
 
 
-def _col(col: Any) -> tuple[str, str, str]:
+def _col(col: Any) -> tuple[str, ...]:
     if type(col) is not Col:
         raise Unknown
     target, output = col.target, col.output_field
     name = _field(target)
-    return col.alias, name, name if output is target else _field(output)
+    return (col.alias, name) if output is target else (col.alias, name, _field(output))
 
 
 def _loading(query: Any) -> tuple[Any, ...]:

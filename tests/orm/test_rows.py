@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -14,6 +15,7 @@ from django.db.models.signals import post_init
 from django.test.utils import CaptureQueriesContext
 
 from cachekit import CachedManager, CachedQuerySet, cached, invalidate, tenant, uncached
+from cachekit.near import near_for
 from cachekit.orm.forward import KeptForeignKey
 from cachekit.stores import store_for
 from tests.orm.world import BOX, CAFE, ONE, PARK, populate
@@ -43,9 +45,9 @@ def columns(instance: Any) -> dict[str, Any]:
     return {**held, "_state": (instance._state.adding, instance._state.db)}
 
 
-def kept(model: Any, kind: type[CachedManager] = CachedManager) -> Any:
+def kept(model: Any, kind: type[CachedManager] = CachedManager, rows: Any = 60) -> Any:
     """Return a manager that keeps rows of a model that does not say so itself."""
-    manager = kind(rows=60)
+    manager = kind(rows=rows)
     manager.model, manager.name = model, "kept"
     return manager
 
@@ -80,6 +82,13 @@ class ReadableQuerySet(CachedQuerySet[Sheet]):
 
     def short(self) -> Any:
         return self.filter(title__lt="z")
+
+
+def until(done: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def plainly(model: Any) -> Any:
@@ -374,6 +383,28 @@ def test_whoever_has_a_say_when_an_instance_is_made_is_asked_at_each_hit(
 
     assert len(heard) == 1
     assert heard[0] is kept
+
+
+def test_rows_held_in_the_process_are_each_readers_own_and_coherent(sheet: Sheet) -> None:
+    other = Sheet.objects.create(title="other")
+    near: Any = kept(Sheet, rows={"near": True})
+    keys = [sheet.pk, other.pk]
+
+    def held() -> bool:
+        read = [near.get(pk=pk).data for pk in keys], near.in_bulk(keys)
+        found = near_for("default")
+        assert read
+        return found is not None and len(found) == 2 and all(found.get(key) for key in list(found._entries))
+
+    until(held)
+    first, second = near.get(pk=sheet.pk), near.in_bulk(keys)[sheet.pk]
+    first.data["deep"].append("mine")
+    assert columns(second) == columns(plainly(Sheet).get(pk=sheet.pk))
+    assert near.get(pk=sheet.pk).data == FULL["data"]
+    for title in ("new", "newer"):
+        plainly(Sheet).filter(pk=sheet.pk).update(title=title)
+        assert near.get(pk=sheet.pk).title == near.in_bulk(keys)[sheet.pk].title == title
+        until(held)
 
 
 def test_what_contains_rows_depends_on_them_and_they_are_forgotten_by_hand(

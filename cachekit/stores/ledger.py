@@ -242,7 +242,7 @@ class Ledger:
         return int(point)
 
     def posted(self, step: steps.Invalidate, *, loaded: bool = True) -> tuple[bytes, int]:
-        """Return an invalidation to be sent with something else, and how many replies it gets; with its script or not."""
+        """Return an invalidation to be sent with something else, and how many replies will come."""
         talk = self.invalidate(step)
         wanted = next(talk)
         wanted = wanted if loaded else talk.send([NoScriptError("not loaded")])

@@ -17,7 +17,7 @@ from cachekit import hooks
 from cachekit.backends.aliases import alias_of
 from cachekit.backends.calls import MISSING, NotANumber
 from cachekit.backends.directory import line_for, standing, store_of
-from cachekit.backends.families import family
+from cachekit.backends.families import family, start_of
 from cachekit.backends.generation import Plan
 from cachekit.backends.line import Line
 from cachekit.backends.nearby import Nearby
@@ -35,6 +35,7 @@ AWAY = object()
 
 MAX_KEY_LENGTH = 65_536
 _doubtful = re.compile(r"[\x00-\x20\x7f]").search
+MOST_STARTS = 500
 _PLAIN_KEYS = {str, int}
 _warned: set[str] = set()
 
@@ -54,6 +55,7 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
         """Whether keys are made as Django makes them."""
         self._alias: str | None = None
         self._line: Line | None = None
+        self._hits: dict[Any, hooks.Lookup] = {}
         self._nearby: Nearby | None = None
         """What this process has read of the alias, once it knows that it keeps that."""
 
@@ -150,6 +152,11 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
 
     def _looked_up(self, key: Any, found: Any, default: Any) -> Any:
         """Count how a look-up ended and return what it found."""
+        if type(key) is str and found is not MISSING and found is not AWAY and type(found) is not Undecodable:
+            start = start_of(key)
+            hit = self._hits.get(start and start.group())
+            hooks.tell(hit or self._hit(key))
+            return found
         hooks.tell(hooks.Lookup(self.alias, "backend", family(str(key)), self._result(found)))
         return default if found is MISSING or found is AWAY or type(found) is Undecodable else found
 
@@ -165,6 +172,14 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
         misses = asked - len(hits) - len(found.unread)
         hooks.tell_many(hooks.Lookup(self.alias, "backend", "get_many", "miss"), misses)
         return hits
+
+    def _hit(self, key: str) -> hooks.Lookup:
+        """Return the event of a hit, kept by how the key starts."""
+        start = start_of(key)
+        if len(self._hits) > MOST_STARTS:
+            self._hits.clear()
+        event = self._hits[start and start.group()] = hooks.Lookup(self.alias, "backend", family(key), "hit")
+        return event
 
     def _result(self, found: Any) -> str:
         if found is MISSING:

@@ -50,6 +50,7 @@ class Calls:
     def __init__(self, generation: Generation, codec: Codec) -> None:
         self.generation = generation
         self.codec = codec
+        self._text = codec.text
         self._stores_many = True
         """Until the server refuses to store many values with a timeout by one command: only new ones can."""
 
@@ -147,7 +148,7 @@ class Calls:
         looked = Looked({}, [])
         if not names:
             return looked
-        hits, unread, text = looked.hits, looked.unread, self.codec.text
+        hits, unread, text = looked.hits, looked.unread, self._text
         for key, data in zip(names.values(), (yield from self.generation.fetched(list(names))), strict=True):
             if data is None:
                 continue
@@ -254,7 +255,9 @@ class Calls:
         if data is None:
             return MISSING
         try:
-            return self.codec.decode(data)
+            return data[2:].decode() if data[:2] == self._text else self.codec.decode(data)
+        except UnicodeDecodeError as error:
+            return Undecodable(f"A stored text is broken: {error}")
         except Undecodable as error:
             return error
 

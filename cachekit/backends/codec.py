@@ -59,11 +59,6 @@ class Codec:
 
     def decode(self, data: bytes) -> Any:
         """Return the value. Raises Undecodable for what is not ours, or no longer readable."""
-        if data[:2] == self.text:
-            try:
-                return data[2:].decode()
-            except UnicodeDecodeError as error:
-                raise Undecodable("A stored text is broken.") from error
         if data[:1] == MARK and self._compressor is None:
             return self._packer.loads(data, 1)
         if len(data) <= DIGITS and (data.isdigit() or (data[:1] == b"-" and data[1:].isdigit())):

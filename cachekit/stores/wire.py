@@ -72,6 +72,8 @@ class Line:
     def talk(self, payload: bytes, replies: int, timeout: float | None = None) -> list[Any]:
         """Send, read what is owed from before, and the replies."""
         if not self.owed:
+            if timeout is None and self._straight is not None:
+                return self._straight.ask(payload, replies)
             return self._sent(payload, replies, timeout)
         owed = sum(count for count, _ in self.owed)
         answers = self._sent(payload, owed + replies, timeout)

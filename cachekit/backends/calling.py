@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError, RedisError
 from cachekit import hooks
 from cachekit.backends.aliases import alias_of
 from cachekit.backends.calls import MISSING, NotANumber
-from cachekit.backends.directory import line_for, standing, store_of
+from cachekit.backends.directory import line_for, store_of
 from cachekit.backends.families import family, start_of
 from cachekit.backends.generation import Plan
 from cachekit.backends.line import Line
@@ -24,6 +24,7 @@ from cachekit.backends.nearby import Nearby
 from cachekit.backends.options import servers, translated, with_replicas
 from cachekit.core.codecs import Undecodable
 from cachekit.exceptions import InvalidKey, StoreUnavailable
+from cachekit.stores.directory import standing
 from cachekit.stores.redis import RedisStore
 
 logger = logging.getLogger("cachekit.backends")
@@ -75,7 +76,7 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
     def line(self) -> Line:
         """The way to the server, shared by all threads of this process."""
         line = self._line
-        if line is None or (line.primary is not standing(self._alias) and line.primary is not store_of(self)):
+        if line is None or (line.primary is not standing(self._alias or "") and line.primary is not store_of(self)):
             self._line = line = line_for(self)
             self._nearby = line.nearby if self._plain else None
         return line
@@ -105,7 +106,7 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
                 return name
         if isinstance(key, CacheKey):  # django-redis's word for a key that was made already
             return self.line.generation.without(key)
-        name = self.make_key(key, version)
+        name = str(self.make_key(key, version))
         if self._validates or len(name) > MEMCACHE_MAX_KEY_LENGTH or _doubtful(name):
             if len(name) > MAX_KEY_LENGTH:
                 raise InvalidKey(

@@ -49,7 +49,7 @@ class Codec:
         """Return what the server keeps. Raises UncacheableValue for what the codec does not take."""
         kind = type(value)
         if kind is str and len(value) < self._longest and value.isascii():
-            return TEXT_MARK + value.encode()
+            return b"%b%b" % (TEXT_MARK, value.encode())
         if allow_int and kind is int and value.bit_length() < 64:
             return b"%d" % value
         data = self._packed(value) if self._foreign is None else self._foreign.written(value, self._packer)

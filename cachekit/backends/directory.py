@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from cachekit.backends.codec import Codec
 from cachekit.backends.line import Line
 from cachekit.stores import store_for
-from cachekit.stores.directory import standing as standing
 from cachekit.stores.redis import RedisStore
 
 if TYPE_CHECKING:

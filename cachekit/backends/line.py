@@ -133,8 +133,18 @@ class Line:
 
     async def _aexchange(self, payload: bytes, replies: int, write: bool = False) -> list[Any]:
         if not self.replicas:
-            with self.primary.guard():
-                return usable(await self.primary.awire.exchange(payload, replies))
+            store = self.primary
+            breaker = store.breaker
+            if breaker.failures:
+                breaker.check()
+            try:
+                answers = usable(await store.awire.exchange(payload, replies))
+            except Exception as error:
+                store.guard().judge(error)
+                raise
+            if breaker.failures:
+                breaker.succeeded()
+            return answers
         for last, store in self._nodes(write):
             try:
                 with store.guard():

@@ -9,7 +9,7 @@ from typing import NamedTuple
 class Expiry(NamedTuple):
     """How long something stays, as the last parts of a command, and how many these are."""
 
-    count: int
+    number: int
     parts: bytes
 
 
@@ -34,7 +34,7 @@ def encoded(key: str) -> bytes:
 
 def storing(key: bytes, data: bytes, end: Expiry) -> bytes:
     """Return a SET."""
-    parts = (3 + end.count, len(key), key, len(data), data, end.parts)
+    parts = (3 + end.number, len(key), key, len(data), data, end.parts)
     return b"*%d\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n%b" % parts
 
 
@@ -49,10 +49,10 @@ def storing_many(prefix: str, values: Sequence[tuple[str, bytes]], end: Expiry) 
         b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(key), key, len(data), data)
         for key, data in [(encoded(prefix + name), data) for name, data in values]
     ]
-    if not end.count:
+    if not end.number:
         return b"*%d\r\n$4\r\nMSET\r\n%b" % (1 + 2 * len(pairs), b"".join(pairs))
     digits = b"%d" % len(pairs)
-    head = (2 + 2 * len(pairs) + end.count, len(digits), digits)
+    head = (2 + 2 * len(pairs) + end.number, len(digits), digits)
     return b"*%d\r\n$6\r\nMSETEX\r\n$%d\r\n%b\r\n%b%b" % (*head, b"".join(pairs), end.parts)
 
 

@@ -111,9 +111,9 @@ class RedisCache(Extras):
             return bool(self._by_client("set", False, key, value, timeout, version, client, nx, xx))
         name, line, ends = self.named(key, version), self.line, self.milliseconds(timeout)
         try:
-            if not nx and not xx and (ends is None or ends > 0):
-                if line.stored(name, line.codec.encode(value), expiry(ends)):
-                    return True
+            short = not nx and not xx and (ends is None or ends > 0)
+            if short and line.stored(name, line.codec.encode(value), expiry(ends)):
+                return True
             return line.run(line.calls.set(name, value, ends, nx=nx, xx=xx))
         except (StoreUnavailable, ResponseError) as error:
             return bool(self.answered(error, False))
@@ -131,9 +131,9 @@ class RedisCache(Extras):
         """Like `set`."""
         name, line, ends = self.named(key, version), self.line, self.milliseconds(timeout)
         try:
-            if not nx and not xx and (ends is None or ends > 0):
-                if await line.astored(name, line.codec.encode(value), expiry(ends)):
-                    return True
+            short = not nx and not xx and (ends is None or ends > 0)
+            if short and await line.astored(name, line.codec.encode(value), expiry(ends)):
+                return True
             return await line.arun(line.calls.set(name, value, ends, nx=nx, xx=xx))
         except (StoreUnavailable, ResponseError) as error:
             return bool(self.answered(error, False))

@@ -55,7 +55,7 @@ def _sealed(count: int) -> None:
     store = store_for("default")
     assert isinstance(store, RedisStore)
     begun = store.do(steps.Begin(""))
-    header = Header(1, begun.epoch, begun.read_point, begun.read_point, NEVER, 1, tags.encode(["writes.item"]))
+    header = Header(begun.epoch, begun.read_point, begun.read_point, NEVER, 1, tags.encode(["writes.item"]))
     data = seal(header, b"x" * 100)
     for page in range(0, count, PAGE):
         commands = [pack("SET", store.key("function", str(n)), data) for n in range(page, min(page + PAGE, count))]

@@ -14,6 +14,7 @@ from cachekit.outbox import standing
 from cachekit.outbox.lines import tags_in
 from cachekit.outbox.repairing import repaired
 from cachekit.outbox.standing import Standing
+from cachekit.outbox.writing import name_of
 from cachekit.stores import aliases as known_aliases, store_for
 from cachekit.stores.marks import advance
 from cachekit.stores.settled import settled
@@ -29,11 +30,6 @@ class Delivery(NamedTuple):
 
     rows: int
     missed: frozenset[str] = frozenset()
-
-
-def name_of(using: str, number: int) -> str:
-    """Return the name by which a database's transaction is noted as settled."""
-    return f"{using}:{number}"
 
 
 def relay(using: str) -> int:

@@ -24,17 +24,11 @@ class Unsupported(CachekitError, ValueError):
     """Triggers were asked for where there can be none."""
 
 
-AT_ONCE = 100
-"""So many ids of the outbox a connection takes at once, so that writers do not queue for one page of its index."""
-
-
 class Place(NamedTuple):
     """A database and the schema in which its outbox lives: tenants have one each."""
 
     connection: Any
     schema: str
-    ids: str = ""
-    """The sequence of the outbox's ids where it still gives them one by one."""
 
     @classmethod
     def of(cls, using: str) -> Place:
@@ -44,15 +38,14 @@ class Place(NamedTuple):
             raise Unsupported(f"Database '{using}' is not PostgreSQL: triggers need its transition tables.")
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT quote_ident(nspname), (SELECT seqrelid::regclass::text FROM pg_sequence WHERE seqcache < %s"
-                " AND seqrelid = pg_get_serial_sequence(c.oid::regclass::text, 'id')::regclass)"
-                " FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE c.oid = to_regclass(%s)",
-                [AT_ONCE, connection.ops.quote_name(Outbox._meta.db_table)],
+                "SELECT quote_ident(nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
+                " WHERE c.oid = to_regclass(%s)",
+                [connection.ops.quote_name(Outbox._meta.db_table)],
             )
             found = cursor.fetchone()
         if found is None:
             raise Unsupported(f"Database '{using}' has no outbox: run manage.py migrate cachekit first.")
-        return cls(connection, found[0], found[1] or "")
+        return cls(connection, found[0])
 
     def quoted(self, name: str) -> str:
         """Return a name as SQL writes it."""
@@ -134,8 +127,6 @@ def statements(place: Place, model: type[Model], columns: Sequence[str] | None =
     """Yield the SQL that makes the triggers of a model; `columns` are those of its table where not all exist yet."""
     bodies, table = _bodies(place, model, columns), place.quoted(model._meta.db_table)
     stamp = _stamp(bodies)
-    if place.ids:
-        yield f"ALTER SEQUENCE {place.ids} CACHE {AT_ONCE}"
     for event, body in bodies.items():
         function, transitions = place.function(model, event), TRANSITIONS[event]
         named = " ".join(f"{one[:3].upper()} TABLE AS {one}" for one in transitions)

@@ -30,7 +30,8 @@ HEAD = """# What triggers cost, and how soon they are heard
 
 `python -m benchmarks.triggers` writes this page. {clients} clients of pgbench update a row by its key and commit to
 disk (fsync on), in {rounds} rounds of {seconds} seconds each way, in an order drawn anew; the table has two declared
-indexes. Server, clients, relay and readers share one machine of {cores} cores: trust ratios, not rates.
+indexes. Server, clients, relay and readers share one machine of {cores} cores with whatever else runs there, which
+takes from the ratio too: where the disk is waited for it is better, where processors are, worse.
 
 Measured {date} on Python {python}, {system}.
 

@@ -109,6 +109,14 @@ class Ledger:
             return 0
         return max(last, int(seconds) * 1_000_000 + int(microseconds)) - self._bound
 
+    def proving(self) -> tuple[bytes, int]:
+        """Return the commands that end a read, and how many replies they have: who attests, and are writes taken."""
+        return (self._proof + self._probe, 4) if self._bound else (self._probe, 1)
+
+    def proven_since(self, replies: Sequence[Any], last: int) -> int:
+        """Return since when entries must have been begun, by the replies to `proving`."""
+        return self._since(replies[:-1], last) if self._bound else 0
+
     def ask(self, blob: bytes) -> Ask:
         """Return the commands that fetch the points of these tags: the root first, then the buckets."""
         known = self._asks.get(blob)
@@ -234,14 +242,10 @@ class Ledger:
         return int(point)
 
     def posted(self, step: steps.Invalidate, *, loaded: bool = True) -> tuple[bytes, int]:
-        """Return an invalidation to be sent with something else: packed commands, and how many replies will come.
-
-        Where the server has not `loaded` the script, the second command that the talk makes brings it along.
-        """
+        """Return an invalidation to be sent with something else, and how many replies will come."""
         talk = self.invalidate(step)
         wanted = next(talk)
-        if not loaded:
-            wanted = talk.send([NoScriptError("not loaded")])
+        wanted = wanted if loaded else talk.send([NoScriptError("not loaded")])
         return wanted.payload, wanted.replies
 
     def intend(self, step: steps.Intend) -> Talk:

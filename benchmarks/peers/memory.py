@@ -1,0 +1,77 @@
+"""What entries weigh: in the process, and on the server."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import sys
+import tracemalloc
+from typing import Any
+
+from benchmarks.peers.base import Peer
+
+FIRST_ROW = 30_001
+"""Rows from here on are read by nobody else."""
+TAGS = ("shop.product#42", "shop.category", "homepage")
+
+
+def near(peer: Peer, count: int) -> dict[str, float]:
+    """Return the bytes that a value of 100 characters takes in the process, beside the value itself."""
+    cache = peer.cache()
+    names = [f"weighed:{number:08d}" for number in range(count)]
+    for name in names[:50]:
+        cache.set(name, name.zfill(100), 3600)
+        cache.get(name)
+    gc.collect()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for name in names[50:]:
+        cache.set(name, name.zfill(100), 3600)
+        cache.get(name)
+        cache.get(name)
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    each = (after - before) / (count - 50)
+    return {"entry": each, "overhead": each - sys.getsizeof("x" * 100)}
+
+
+def entries(peer: Peer, count: int) -> dict[str, float]:
+    """Return the bytes of an entry with three shared tags on the server, and of a plain key with the same payload."""
+    from cachekit import cached
+    from cachekit.core.capture import depend
+
+    @cached(3600, jitter=0)
+    def weighed(number: int) -> str:
+        depend(*TAGS)
+        return f"{number:0100d}"
+
+    client = server()
+    for number in range(count):
+        weighed(number)
+    keys = [key for key in client.scan_iter(match="*weighed*", count=1000)][:count]
+    payload = pickle.dumps(f"{0:0100d}", pickle.HIGHEST_PROTOCOL)
+    client.set(b"p" * len(keys[0]), payload, px=3_600_000)
+    plain = client.memory_usage(b"p" * len(keys[0]))
+    entry = sum(client.memory_usage(key) for key in keys) / len(keys)
+    header = client.strlen(keys[0]) - len(payload)
+    return {"entry": entry, "plain": plain, "overhead": entry - plain, "envelope": header}
+
+
+def rows(peer: Peer, count: int) -> dict[str, float]:
+    """Return the bytes that a query of one row takes on the server in all."""
+    client, source = server(), peer.source()
+    for number in range(50):
+        source().get(pk=FIRST_ROW + number)
+    before = client.info("memory")["used_memory"]
+    for number in range(50, count):
+        source().get(pk=FIRST_ROW + number)
+    return {"entry": (client.info("memory")["used_memory"] - before) / (count - 50)}
+
+
+def server() -> Any:
+    """Return a client of the peer's database."""
+    import redis
+
+    return redis.Redis(port=int(os.environ["BENCH_REDIS_PORT"]), db=int(os.environ["BENCH_REDIS_NUMBER"]))

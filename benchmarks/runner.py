@@ -1,0 +1,165 @@
+"""Measures: operations in interleaved chunks, several processes at once, other cores, memory."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.families import OPERATIONS, Operation
+from benchmarks.harness import Chunk, Series, chunk_size, machine
+from benchmarks.pins import ALL, CLIENT, SERVER, told
+from benchmarks.stage import Gone, Servers, Worker, present, servers, workers
+
+SAME_CORE = ("cachekit", "django-redis", "socket")
+CROWD = ("cachekit-near", "cachekit", "django-redis", "locmem")
+COUNTED = 200
+"""Calls by which the server's CPU is taken."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure."""
+
+    rounds: int
+    chunk_us: float
+    spin_seconds: float
+    weighed: int
+    loads: int
+    load_seconds: float
+
+
+FULL = Effort(rounds=40, chunk_us=15_000, spin_seconds=1.0, weighed=4000, loads=8, load_seconds=1.0)
+QUICK = Effort(rounds=6, chunk_us=6_000, spin_seconds=0.3, weighed=1000, loads=2, load_seconds=0.4)
+
+
+class Run:
+    """One run: what was found so far, and what went wrong."""
+
+    def __init__(self, effort: Effort, families: Iterable[str]) -> None:
+        self.effort = effort
+        self.families = set(families)
+        self.draw = random.Random(1)
+        self.names, self.absent = present()
+        self.found: dict[str, Any] = {
+            "machine": machine(),
+            "pins": told(),
+            "absent": self.absent,
+            "versions": {},
+            "operations": {},
+            "same_core": {},
+            "processes": {},
+            "memory": {},
+            "failed": {},
+        }
+
+    def measure(self) -> dict[str, Any]:
+        """Measure everything, and return what was found."""
+        with servers() as running:
+            with workers(running, ["cachekit"]) as makers:
+                makers["cachekit"].ask("migrate")
+            with workers(running, self.names) as working:
+                self.found["versions"] = {name: worker.peer.version() for name, worker in working.items()}
+                for operation in OPERATIONS.values():
+                    if operation.family in self.families:
+                        self.operation(operation, working, running)
+                if "values" in self.families:
+                    self.same_core(working)
+                self.memory(working)
+            if "values" in self.families:
+                self.crowd(running)
+        return self.found
+
+    def operation(self, operation: Operation, working: Mapping[str, Worker], running: Servers) -> None:
+        """Time one operation for all peers that offer it, in rounds whose order is drawn anew."""
+        sizes = {}
+        for name, worker in working.items():
+            if worker.peer.offers(operation.name, operation.family):
+                try:
+                    us = worker.ask("prepare", operation=operation.name)
+                    sizes[name] = chunk_size(us, self.effort.chunk_us)
+                except Gone as error:
+                    self.failed(name, operation.name, error)
+        taken = interleaved(operation.name, working, sizes, self.effort.rounds, self.draw)
+        rows = self.found["operations"][operation.name] = {name: one.figures() for name, one in taken.items()}
+        for name, row in rows.items():
+            row["python_calls"], row["all_calls"] = working[name].ask("count", operation=operation.name)
+            row["server_cpu_us"] = server_cpu(operation.name, working[name], running)
+        print(".", end="", file=sys.stderr, flush=True)
+
+    def same_core(self, working: Mapping[str, Worker]) -> None:
+        """Time one read with client and server on one core."""
+        rivals = {name: working[name] for name in SAME_CORE if name in working}
+        if len(ALL) < 2:
+            return
+        for worker in rivals.values():
+            worker.ask("pin", cores=sorted(SERVER))
+        sizes = {name: chunk_size(worker.ask("prepare", operation="get-100"), 8_000) for name, worker in rivals.items()}
+        taken = interleaved("get-100", rivals, sizes, max(5, self.effort.rounds // 2), self.draw)
+        self.found["same_core"]["get-100"] = {name: one.figures() for name, one in taken.items()}
+        for worker in rivals.values():
+            worker.ask("pin", cores=sorted(CLIENT))
+
+    def crowd(self, running: Servers) -> None:
+        """Count the calls a second of one process and of four, which may use every core."""
+        for name in CROWD:
+            if name not in self.names:
+                continue
+            with workers(running, [name]) as first, workers(running, [name]) as second, workers(running, [name]) as third:
+                with workers(running, [name]) as fourth:
+                    crowd = [each[name] for each in (first, second, third, fourth)]
+                    for worker in crowd:
+                        worker.ask("pin", cores=sorted(ALL))
+                        worker.ask("prepare", operation="get-100")
+                    seconds = self.effort.spin_seconds
+                    one = statistics.median(spun(crowd[:1], seconds) for _ in range(3))
+                    four = statistics.median(spun(crowd, seconds) for _ in range(3))
+            self.found["processes"][name] = {"1": one, "4": four}
+
+    def memory(self, working: Mapping[str, Worker]) -> None:
+        """Weigh entries."""
+        kinds = {"memory": "near", "entry-memory": "entries", "row-memory": "rows"}
+        for family, what in kinds.items():
+            for name, worker in working.items():
+                if family in worker.peer.families:
+                    try:
+                        weight = worker.ask("weigh", what=what, count=self.effort.weighed)
+                        self.found["memory"].setdefault(what, {})[name] = weight
+                    except Gone as error:
+                        self.failed(name, what, error)
+
+    def failed(self, name: str, what: str, error: Gone) -> None:
+        """Leave a peer out of an operation, and say so."""
+        self.found["failed"].setdefault(name, {})[what] = str(error)
+        print(f"\n{name} is left out of {what}: {error}", file=sys.stderr, flush=True)
+
+
+def interleaved(
+    operation: str, working: Mapping[str, Worker], sizes: Mapping[str, tuple[int, int]], rounds: int, draw: random.Random
+) -> dict[str, Series]:
+    """Return the rounds of each peer, in the order of the sizes."""
+    taken = {name: Series() for name in sizes}
+    for _ in range(rounds):
+        for name in draw.sample(list(sizes), len(sizes)):
+            samples, repeated = sizes[name]
+            answer = working[name].ask("time", operation=operation, samples=samples, repeated=repeated)
+            taken[name].chunks.append(Chunk(*answer))
+    return taken
+
+
+def server_cpu(operation: str, worker: Worker, running: Servers) -> float:
+    """Return the microseconds of CPU that Valkey uses for one call."""
+    before = running.cpu_us()
+    asked = running.cpu_us() - before
+    worker.ask("time", operation=operation, samples=COUNTED, repeated=1)
+    return max(0.0, (running.cpu_us() - before - 2 * asked) / COUNTED)
+
+
+def spun(crowd: Sequence[Worker], seconds: float) -> float:
+    """Have all call at the same time; return the calls a second of all together."""
+    for worker in crowd:
+        worker.tell("spin", operation="get-100", seconds=seconds)
+    return sum(worker.answer() for worker in crowd)

@@ -7,15 +7,20 @@ import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.families import OPERATIONS, Operation
+from benchmarks.goals import judged
 from benchmarks.harness import Chunk, Series, chunk_size, machine
+from benchmarks.load import loaded
 from benchmarks.pins import ALL, CLIENT, SERVER, told
 from benchmarks.stage import Gone, Servers, Worker, present, servers, workers
 
 SAME_CORE = ("cachekit", "django-redis", "socket")
+LOADED = ("uncached", "locmem", "cachekit-near", "cachekit", "cacheops", "django-redis")
 CROWD = ("cachekit-near", "cachekit", "django-redis", "locmem")
+Sizes = Mapping[str, tuple[int, int]]
 COUNTED = 200
 """Calls by which the server's CPU is taken."""
 
@@ -53,15 +58,17 @@ class Run:
             "same_core": {},
             "processes": {},
             "memory": {},
+            "profiles": {},
+            "requests": {},
             "failed": {},
         }
 
     def measure(self) -> dict[str, Any]:
         """Measure everything, and return what was found."""
         with servers() as running:
-            with workers(running, ["cachekit"]) as makers:
-                makers["cachekit"].ask("migrate")
-            with workers(running, self.names) as working:
+            with workers(running, self.names) as each:
+                working = dict(zip(self.names, each, strict=True))
+                working["cachekit"].ask("migrate")
                 self.found["versions"] = {name: worker.peer.version() for name, worker in working.items()}
                 for operation in OPERATIONS.values():
                     if operation.family in self.families:
@@ -69,8 +76,11 @@ class Run:
                 if "values" in self.families:
                     self.same_core(working)
                 self.memory(working)
+                self.profile(working)
             if "values" in self.families:
                 self.crowd(running)
+            if "pages" in self.families:
+                self.load(running)
         return self.found
 
     def operation(self, operation: Operation, working: Mapping[str, Worker], running: Servers) -> None:
@@ -108,15 +118,15 @@ class Run:
         for name in CROWD:
             if name not in self.names:
                 continue
-            with workers(running, [name]) as first, workers(running, [name]) as second, workers(running, [name]) as third:
-                with workers(running, [name]) as fourth:
-                    crowd = [each[name] for each in (first, second, third, fourth)]
-                    for worker in crowd:
-                        worker.ask("pin", cores=sorted(ALL))
-                        worker.ask("prepare", operation="get-100")
-                    seconds = self.effort.spin_seconds
-                    one = statistics.median(spun(crowd[:1], seconds) for _ in range(3))
-                    four = statistics.median(spun(crowd, seconds) for _ in range(3))
+            with workers(running, [name] * 4) as working:
+                for worker in working:
+                    worker.tell("pin", cores=sorted(ALL))
+                    worker.tell("prepare", operation="get-100")
+                for worker in working * 2:
+                    worker.answer()
+                seconds = self.effort.spin_seconds
+                one = statistics.median(spun(working[:1], seconds) for _ in range(3))
+                four = statistics.median(spun(working, seconds) for _ in range(3))
             self.found["processes"][name] = {"1": one, "4": four}
 
     def memory(self, working: Mapping[str, Worker]) -> None:
@@ -131,6 +141,22 @@ class Run:
                     except Gone as error:
                         self.failed(name, what, error)
 
+    def profile(self, working: Mapping[str, Worker]) -> None:
+        """See where the time goes in what falls short."""
+        for verdict in judged(self.found):
+            name, operation = verdict.goal.ours
+            if verdict.word == "short" and verdict.goal.kind == "times":
+                rows = working[name].ask("profile", operation=operation, calls=200, top=8)
+                self.found["profiles"][f"{OPERATIONS[operation].title}: {working[name].peer.title}"] = rows
+
+    def load(self, running: Servers) -> None:
+        """Ask through a web server."""
+        if not find_spec("gunicorn"):
+            self.found["absent"]["requests a second"] = "gunicorn is not installed"
+            return
+        names = [name for name in LOADED if name in self.names]
+        self.found["requests"] = loaded(names, running, self.effort.loads, self.effort.load_seconds)
+
     def failed(self, name: str, what: str, error: Gone) -> None:
         """Leave a peer out of an operation, and say so."""
         self.found["failed"].setdefault(name, {})[what] = str(error)
@@ -138,7 +164,7 @@ class Run:
 
 
 def interleaved(
-    operation: str, working: Mapping[str, Worker], sizes: Mapping[str, tuple[int, int]], rounds: int, draw: random.Random
+    operation: str, working: Mapping[str, Worker], sizes: Sizes, rounds: int, draw: random.Random
 ) -> dict[str, Series]:
     """Return the rounds of each peer, in the order of the sizes."""
     taken = {name: Series() for name in sizes}
@@ -162,4 +188,4 @@ def spun(crowd: Sequence[Worker], seconds: float) -> float:
     """Have all call at the same time; return the calls a second of all together."""
     for worker in crowd:
         worker.tell("spin", operation="get-100", seconds=seconds)
-    return sum(worker.answer() for worker in crowd)
+    return float(sum(worker.answer() for worker in crowd))

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -97,11 +97,11 @@ def servers() -> Iterator[Servers]:
 
 
 @contextmanager
-def workers(running: Servers, names: list[str]) -> Iterator[dict[str, Worker]]:
-    """Start the processes of peers; the first that knows cachekit's tables makes them."""
+def workers(running: Servers, names: Sequence[str]) -> Iterator[list[Worker]]:
+    """Start a process for each name."""
     with ExitStack() as stack:
-        found = {name: Worker(name, running, stack) for name in names}
-        for worker in found.values():
+        found = [Worker(name, running, stack) for name in names]
+        for worker in found:
             worker.answer()
         yield found
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from benchmarks.families import fragments, pages, rows, values
 from benchmarks.families.base import Operation
 
-OPERATIONS = {
-    one.name: one for one in (*values.OPERATIONS, *rows.OPERATIONS, *pages.OPERATIONS, *fragments.OPERATIONS)
-}
+OPERATIONS = {one.name: one for one in (*values.OPERATIONS, *rows.OPERATIONS, *pages.OPERATIONS, *fragments.OPERATIONS)}
 
 __all__ = ["OPERATIONS", "Operation"]

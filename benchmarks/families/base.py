@@ -24,7 +24,7 @@ class Wrong(AssertionError):
     """A peer does not do what is to be measured: its times would say nothing."""
 
 
-def proved(right: bool, said: str) -> None:  # noqa: FBT001 - a statement
+def proved(right: bool, said: str) -> None:
     """Raise Wrong unless something is so."""
     if not right:
         raise Wrong(said)

@@ -1,4 +1,4 @@
-"""A page's hit: through Django's WSGI handler with the usual middleware, from the environment to the closed response."""
+"""A page's hit through Django's WSGI handler with the usual middleware, to the closed response."""
 
 from __future__ import annotations
 

@@ -27,14 +27,11 @@ class Process:
     def migrate(self) -> str:
         """Make the tables and the rows."""
         from django.core.management import call_command
-        from django.db import connection
 
         from benchmarks.shop.models import fill
 
         call_command("migrate", run_syncdb=True, verbosity=0)
         fill()
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE")
         return "migrated"
 
     def prepare(self, operation: str) -> float:
@@ -73,9 +70,9 @@ class Process:
 
 def main() -> None:
     """Do what the lines say, one after the other."""
-    pin(CLIENT)
     process = Process()
     process.peer.configure()
+    pin(CLIENT)
     print(json.dumps({"answer": "ready"}), flush=True)
     for line in sys.stdin:
         words = json.loads(line)

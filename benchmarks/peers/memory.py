@@ -50,7 +50,7 @@ def entries(peer: Peer, count: int) -> dict[str, float]:
     client = server()
     for number in range(count):
         weighed(number)
-    keys = [key for key in client.scan_iter(match="*weighed*", count=1000)][:count]
+    keys = list(client.scan_iter(match="*weighed*", count=1000))[:count]
     payload = pickle.dumps(f"{0:0100d}", pickle.HIGHEST_PROTOCOL)
     client.set(b"p" * len(keys[0]), payload, px=3_600_000)
     plain = client.memory_usage(b"p" * len(keys[0]))

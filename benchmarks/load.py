@@ -1,0 +1,120 @@
+"""Requests a second of each peer behind gunicorn: two sync workers, a connection for each request.
+
+The load comes from this process, pinned to the servers' core: eight requests are always under way. It needs about 60 µs
+of that core for each request, so that it is not what holds a null view back.
+"""
+
+from __future__ import annotations
+
+import random
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+from benchmarks.pins import ALL, SERVER, pin
+from benchmarks.stage import Gone, Servers
+from tests.servers import free_port
+
+APPLICATION = "benchmarks.peers.wsgi:application"
+REQUEST = b"GET /page/ HTTP/1.1\r\nHost: testserver\r\nConnection: close\r\n\r\n"
+UNDER_WAY = 8
+START_SECONDS = 30.0
+
+
+class Link:
+    """One connection after the other."""
+
+    def __init__(self, port: int, selector: selectors.BaseSelector) -> None:
+        self.port = port
+        self.selector = selector
+        self.done = 0
+        self.open()
+
+    def open(self) -> None:
+        """Connect and ask."""
+        self.socket = socket.create_connection(("127.0.0.1", self.port))
+        self.socket.sendall(REQUEST)
+        self.answer = b""
+        self.selector.register(self.socket, selectors.EVENT_READ, self)
+
+    def close(self) -> None:
+        """Forget what is under way."""
+        self.selector.unregister(self.socket)
+        self.socket.close()
+
+    def read(self) -> None:
+        """Take what has come; at its end ask again."""
+        chunk = self.socket.recv(65_536)
+        if chunk:
+            self.answer += chunk
+            return
+        self.close()
+        if not self.answer.startswith(b"HTTP/1.1 200"):
+            raise Gone(f"a worker answered {self.answer[:200]!r}")
+        self.done += 1
+        self.open()
+
+
+@contextmanager
+def serving(name: str, running: Servers) -> Iterator[int]:
+    """Serve a peer's page, and give the port."""
+    port = free_port()
+    words = ["-w", "2", "-b", f"127.0.0.1:{port}", "--log-level", "error", "--no-control-socket", APPLICATION]
+    command = [sys.executable, "-W", "ignore", "-m", "gunicorn", *words]
+    with subprocess.Popen(command, env=running.environment(name)) as process:
+        try:
+            yield port
+        finally:
+            process.terminate()
+
+
+def requests_a_second(port: int, seconds: float) -> float:
+    """Ask for so long, and count."""
+    with selectors.DefaultSelector() as selector:
+        links = [Link(port, selector) for _ in range(UNDER_WAY)]
+        try:
+            began = time.perf_counter()
+            while (taken := time.perf_counter() - began) < seconds:
+                for key, _ in selector.select(1):
+                    key.data.read()
+        finally:
+            for link in links:
+                link.close()
+    return sum(link.done for link in links) / taken
+
+
+def loaded(names: list[str], running: Servers, rounds: int, seconds: float) -> Mapping[str, list[float]]:
+    """Return the requests a second of each round, the peers in an order drawn anew."""
+    draw = random.Random(1)
+    found: dict[str, list[float]] = {name: [] for name in names}
+    with ExitStack() as stack:
+        ports = {name: stack.enter_context(serving(name, running)) for name in names}
+        for port in ports.values():
+            wait(port)
+        pin(SERVER)
+        try:
+            for port in ports.values():
+                requests_a_second(port, seconds / 2)
+            for _ in range(rounds):
+                for name in draw.sample(names, len(names)):
+                    found[name].append(requests_a_second(ports[name], seconds))
+        finally:
+            pin(ALL)
+    return found
+
+
+def wait(port: int) -> None:
+    """Wait until both workers have answered."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            requests_a_second(port, 0.3)
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise Gone(f"nothing serves port {port}")

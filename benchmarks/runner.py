@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,8 +19,6 @@ from benchmarks.pins import ALL, CLIENT, SERVER, told
 from benchmarks.stage import Gone, Servers, Worker, present, servers, workers
 
 SAME_CORE = ("cachekit", "django-redis", "socket")
-LOADED = ("uncached", "locmem", "cachekit-near", "cachekit", "cacheops", "django-redis")
-CROWD = ("cachekit-near", "cachekit", "django-redis", "locmem")
 Sizes = Mapping[str, tuple[int, int]]
 COUNTED = 200
 """Calls by which the server's CPU is taken."""
@@ -32,13 +31,38 @@ class Effort:
     rounds: int
     chunk_us: float
     spin_seconds: float
+    crowded: tuple[str, ...]
+    """Who is tried with four processes."""
     weighed: int
+    profiled: int
     loads: int
     load_seconds: float
+    loaded: tuple[str, ...]
+    """Who is tried behind a web server."""
 
 
-FULL = Effort(rounds=40, chunk_us=15_000, spin_seconds=1.0, weighed=4000, loads=8, load_seconds=1.0)
-QUICK = Effort(rounds=6, chunk_us=6_000, spin_seconds=0.3, weighed=1000, loads=2, load_seconds=0.4)
+FULL = Effort(
+    rounds=40,
+    chunk_us=15_000,
+    spin_seconds=1.0,
+    crowded=("cachekit-near", "cachekit", "django-redis", "locmem"),
+    weighed=4000,
+    profiled=200,
+    loads=10,
+    load_seconds=1.0,
+    loaded=("uncached", "locmem", "cachekit-near", "cachekit", "cacheops", "django-redis", "django"),
+)
+QUICK = Effort(
+    rounds=6,
+    chunk_us=5_000,
+    spin_seconds=0.2,
+    crowded=("cachekit-near",),
+    weighed=300,
+    profiled=40,
+    loads=3,
+    load_seconds=0.3,
+    loaded=("uncached", "locmem", "cachekit-near", "cachekit"),
+)
 
 
 class Run:
@@ -48,6 +72,7 @@ class Run:
         self.effort = effort
         self.families = set(families)
         self.draw = random.Random(1)
+        self.began = time.monotonic()
         self.names, self.absent = present()
         self.found: dict[str, Any] = {
             "machine": machine(),
@@ -69,6 +94,7 @@ class Run:
             with workers(running, self.names) as each:
                 working = dict(zip(self.names, each, strict=True))
                 working["cachekit"].ask("migrate")
+                self.step("servers and processes have started")
                 self.found["versions"] = {name: worker.peer.version() for name, worker in working.items()}
                 for operation in OPERATIONS.values():
                     if operation.family in self.families:
@@ -77,11 +103,16 @@ class Run:
                     self.same_core(working)
                 self.memory(working)
                 self.profile(working)
+                self.step("one core, memory, profiles")
             if "values" in self.families:
                 self.crowd(running)
             if "pages" in self.families:
                 self.load(running)
         return self.found
+
+    def step(self, what: str) -> None:
+        """Say what is done."""
+        print(f"{time.monotonic() - self.began:6.1f} s  {what}", file=sys.stderr, flush=True)
 
     def operation(self, operation: Operation, working: Mapping[str, Worker], running: Servers) -> None:
         """Time one operation for all peers that offer it, in rounds whose order is drawn anew."""
@@ -98,7 +129,7 @@ class Run:
         for name, row in rows.items():
             row["python_calls"], row["all_calls"] = working[name].ask("count", operation=operation.name)
             row["server_cpu_us"] = server_cpu(operation.name, working[name], running)
-        print(".", end="", file=sys.stderr, flush=True)
+        self.step(operation.title)
 
     def same_core(self, working: Mapping[str, Worker]) -> None:
         """Time one read with client and server on one core."""
@@ -115,7 +146,7 @@ class Run:
 
     def crowd(self, running: Servers) -> None:
         """Count the calls a second of one process and of four, which may use every core."""
-        for name in CROWD:
+        for name in self.effort.crowded:
             if name not in self.names:
                 continue
             with workers(running, [name] * 4) as working:
@@ -128,6 +159,7 @@ class Run:
                 one = statistics.median(spun(working[:1], seconds) for _ in range(3))
                 four = statistics.median(spun(working, seconds) for _ in range(3))
             self.found["processes"][name] = {"1": one, "4": four}
+        self.step("one process and four")
 
     def memory(self, working: Mapping[str, Worker]) -> None:
         """Weigh entries."""
@@ -146,7 +178,7 @@ class Run:
         for verdict in judged(self.found):
             name, operation = verdict.goal.ours
             if verdict.word == "short" and verdict.goal.kind == "times":
-                rows = working[name].ask("profile", operation=operation, calls=200, top=8)
+                rows = working[name].ask("profile", operation=operation, calls=self.effort.profiled, top=8)
                 self.found["profiles"][f"{OPERATIONS[operation].title}: {working[name].peer.title}"] = rows
 
     def load(self, running: Servers) -> None:
@@ -154,8 +186,9 @@ class Run:
         if not find_spec("gunicorn"):
             self.found["absent"]["requests a second"] = "gunicorn is not installed"
             return
-        names = [name for name in LOADED if name in self.names]
+        names = [name for name in self.effort.loaded if name in self.names]
         self.found["requests"] = loaded(names, running, self.effort.loads, self.effort.load_seconds)
+        self.step("requests a second")
 
     def failed(self, name: str, what: str, error: Gone) -> None:
         """Leave a peer out of an operation, and say so."""

@@ -45,9 +45,12 @@ class Worker:
         return self.answer()
 
     def tell(self, do: str, **words: Any) -> None:
-        """Have it do something."""
+        """Have it do something. Raises Gone."""
         assert self.process.stdin is not None
-        print(json.dumps({"do": do, **words}), file=self.process.stdin, flush=True)
+        try:
+            print(json.dumps({"do": do, **words}), file=self.process.stdin, flush=True)
+        except BrokenPipeError as error:
+            raise Gone(f"{self.name} has ended") from error
 
     def answer(self) -> Any:
         """Return its next answer. Raises Gone."""

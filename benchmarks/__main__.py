@@ -19,7 +19,7 @@ from benchmarks import report
 from benchmarks.goals import Verdict, judged, last_line
 from benchmarks.runner import FULL, QUICK, Run
 
-FAMILIES = ("values", "awaited", "rows", "pages", "fragments")
+FAMILIES = ("values", "awaited", "rows", "functions", "pages", "fragments")
 PARTS = (*FAMILIES, "writes")
 FOLDER = Path(".cache/benchmarks")
 

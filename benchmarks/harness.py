@@ -63,7 +63,8 @@ def ratio(mine: Sequence[float], theirs: Sequence[float]) -> Ratio:
 
 def chunk_size(us: float, budget_us: float) -> tuple[int, int]:
     """Return how many samples a chunk takes, and how many calls make a sample: quick calls are timed by tens."""
-    repeat = 1 if us >= 25 else min(100, int(25 / max(us, 0.05)) + 1)
+    us = max(us, 0.05)
+    repeat = 1 if us >= 25 else min(100, int(25 / us) + 1)
     return max(5, min(400, int(budget_us / (us * repeat)))), repeat
 
 

@@ -14,12 +14,19 @@ from benchmarks.peers import MODULES, peer
 
 DOCS = Path("docs")
 MARKS = ("<!-- figures of make bench -->\n", "<!-- end of the figures -->")
-BESIDE = {"values": "django-redis", "awaited": "django-redis", "rows": "uncached", "pages": "uncached"}
+BESIDE = {
+    "values": "django-redis",
+    "awaited": "django-redis",
+    "functions": "django-redis",
+    "rows": "uncached",
+    "pages": "uncached",
+}
 """The peer that a family's ratios are to; LocMemCache for the rest."""
 TITLES = {
     "values": "Values by key: `caches[alias]`",
     "awaited": "Values by key, awaited",
     "rows": "Through the ORM, beside PostgreSQL",
+    "functions": "A function's hit: by a decorator, or `get` and `set` by hand",
     "pages": "A page's hit through the WSGI handler and Django's usual seven middlewares",
     "fragments": "A template fragment's hit",
 }
@@ -48,7 +55,7 @@ def page(found: Mapping[str, Any], verdicts: Sequence[Verdict], writes: str, dat
         "\n![What was reached, as a share of what is wanted](benchmarks-goals.svg)\n",
         "## Medians, µs\n",
         "In parentheses: the ratio to the peer whose ratio is 1.\n",
-        *(f"### {title}\n\n{matrix(found, family)}\n" for family, title in TITLES.items()),
+        *(f"### {title}\n\n{rows}\n" for family, title in TITLES.items() if (rows := matrix(found, family))),
         "![Medians of all libraries](benchmarks-times.svg)\n",
         *others(found),
         "## Writes: a save in a transaction and its commit (PostgreSQL, fsync on), beside an uncached one\n",
@@ -76,11 +83,11 @@ def goals_table(verdicts: Iterable[Verdict]) -> str:
 
 
 def matrix(found: Mapping[str, Any], family: str) -> str:
-    """Return the medians of a family: a line a peer, a column an operation."""
+    """Return the medians of a family, if it was measured: a line a peer, a column an operation."""
     names = [one.name for one in OPERATIONS.values() if one.family == family and one.name in found["operations"]]
     peers = [name for name in MODULES if any(name in found["operations"][one] for one in names)]
     if not peers:
-        return "Not measured."
+        return ""
     rows = [f"| | {' | '.join(OPERATIONS[one].title for one in names)} |", "|---|" + "---:|" * len(names)]
     for name in peers:
         cells = [_cell(found["operations"][one], name, BESIDE.get(family, "locmem")) for one in names]

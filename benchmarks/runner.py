@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import groupby
 from typing import Any
 
 from benchmarks.families import OPERATIONS, Operation
@@ -19,7 +20,8 @@ from benchmarks.pins import ALL, CLIENT, SERVER, told
 from benchmarks.stage import Gone, Servers, Worker, present, servers, workers
 
 SAME_CORE = ("cachekit", "django-redis", "socket")
-Sizes = Mapping[str, tuple[int, int]]
+Sizes = dict[tuple[str, str], tuple[int, int]]
+"""For each operation and peer: the samples of a chunk, and the calls of a sample."""
 COUNTED = 200
 """Calls by which the server's CPU is taken."""
 
@@ -91,14 +93,15 @@ class Run:
     def measure(self) -> dict[str, Any]:
         """Measure everything, and return what was found."""
         with servers() as running:
-            with workers(running, self.names) as each:
-                working = dict(zip(self.names, each, strict=True))
+            with workers(running, self.names) as started:
+                working = dict(zip(self.names, started, strict=True))
                 working["cachekit"].ask("migrate")
                 self.step("servers and processes have started")
                 self.found["versions"] = {name: worker.peer.version() for name, worker in working.items()}
-                for operation in OPERATIONS.values():
-                    if operation.family in self.families:
-                        self.operation(operation, working, running)
+                for _, each_round in groupby(OPERATIONS.values(), key=lambda one: one.round or one.name):
+                    operations = [one for one in each_round if one.family in self.families]
+                    if operations:
+                        self.together(operations, working, running)
                 if "values" in self.families:
                     self.same_core(working)
                 self.memory(working)
@@ -114,33 +117,36 @@ class Run:
         """Say what is done."""
         print(f"{time.monotonic() - self.began:6.1f} s  {what}", file=sys.stderr, flush=True)
 
-    def operation(self, operation: Operation, working: Mapping[str, Worker], running: Servers) -> None:
-        """Time one operation for all peers that offer it, in rounds whose order is drawn anew."""
-        sizes = {}
-        for name, worker in working.items():
-            if worker.peer.offers(operation.name, operation.family):
-                try:
-                    us = worker.ask("prepare", operation=operation.name)
-                    sizes[name] = chunk_size(us, self.effort.chunk_us)
-                except Gone as error:
-                    self.failed(name, operation.name, error)
-        taken = interleaved(operation.name, working, sizes, self.effort.rounds, self.draw)
-        rows = self.found["operations"][operation.name] = {name: one.figures() for name, one in taken.items()}
-        for name, row in rows.items():
-            row["python_calls"], row["all_calls"] = working[name].ask("count", operation=operation.name)
-            row["server_cpu_us"] = server_cpu(operation.name, working[name], running)
-        self.step(operation.title)
+    def together(self, operations: Sequence[Operation], working: Mapping[str, Worker], running: Servers) -> None:
+        """Time operations for all peers that offer them, in rounds whose order is drawn anew."""
+        sizes: Sizes = {}
+        for operation in operations:
+            for name, worker in working.items():
+                if worker.peer.offers(operation.name, operation.family):
+                    try:
+                        us = worker.ask("prepare", operation=operation.name)
+                        sizes[operation.name, name] = chunk_size(us, self.effort.chunk_us)
+                    except Gone as error:
+                        self.failed(name, operation.name, error)
+        taken = interleaved(working, sizes, self.effort.rounds, self.draw)
+        for (operation_name, name), series in taken.items():
+            row = series.figures()
+            row["python_calls"], row["all_calls"] = working[name].ask("count", operation=operation_name)
+            row["server_cpu_us"] = server_cpu(operation_name, working[name], running)
+            self.found["operations"].setdefault(operation_name, {})[name] = row
+        self.step(", ".join(one.title for one in operations))
 
     def same_core(self, working: Mapping[str, Worker]) -> None:
         """Time one read with client and server on one core."""
         rivals = {name: working[name] for name in SAME_CORE if name in working}
         if len(ALL) < 2:
             return
-        for worker in rivals.values():
+        sizes = {}
+        for name, worker in rivals.items():
             worker.ask("pin", cores=sorted(SERVER))
-        sizes = {name: chunk_size(worker.ask("prepare", operation="get-100"), 8_000) for name, worker in rivals.items()}
-        taken = interleaved("get-100", rivals, sizes, max(5, self.effort.rounds // 2), self.draw)
-        self.found["same_core"]["get-100"] = {name: one.figures() for name, one in taken.items()}
+            sizes["get-100", name] = chunk_size(worker.ask("prepare", operation="get-100"), 8_000)
+        taken = interleaved(rivals, sizes, max(5, self.effort.rounds // 2), self.draw)
+        self.found["same_core"]["get-100"] = {name: one.figures() for (_, name), one in taken.items()}
         for worker in rivals.values():
             worker.ask("pin", cores=sorted(CLIENT))
 
@@ -197,15 +203,16 @@ class Run:
 
 
 def interleaved(
-    operation: str, working: Mapping[str, Worker], sizes: Sizes, rounds: int, draw: random.Random
-) -> dict[str, Series]:
-    """Return the rounds of each peer, in the order of the sizes."""
-    taken = {name: Series() for name in sizes}
+    working: Mapping[str, Worker], sizes: Sizes, rounds: int, draw: random.Random
+) -> dict[tuple[str, str], Series]:
+    """Return the rounds of each operation and peer, in the order of the sizes."""
+    taken = {pair: Series() for pair in sizes}
     for _ in range(rounds):
-        for name in draw.sample(list(sizes), len(sizes)):
-            samples, repeated = sizes[name]
+        for pair in draw.sample(list(sizes), len(sizes)):
+            operation, name = pair
+            samples, repeated = sizes[pair]
             answer = working[name].ask("time", operation=operation, samples=samples, repeated=repeated)
-            taken[name].chunks.append(Chunk(*answer))
+            taken[pair].chunks.append(Chunk(*answer))
     return taken
 
 

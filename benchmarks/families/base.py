@@ -18,6 +18,8 @@ class Operation(NamedTuple):
     title: str
     make: Callable[[Peer], Call]
     """Prepare what it needs, prove that it does what it says, and return the call that is timed."""
+    round: str = ""
+    """Operations of one name here that stand side by side are timed in the same rounds."""
 
 
 class Wrong(AssertionError):

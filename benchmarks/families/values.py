@@ -104,5 +104,6 @@ OPERATIONS = (
     Operation("incr", "values", "incr", counted),
     Operation("get-many", "values", "get_many, 100 keys", got_many),
     Operation("set-many", "values", "set_many, 100 keys", stored_many),
-    Operation("aget-100", "awaited", "aget, 100 characters", awaited),
+    Operation("aget-100", "awaited", "aget, 100 characters", awaited, "awaited"),
+    Operation("get-beside", "awaited", "get, in the same rounds", got(lambda: SMALL, "beside"), "awaited"),
 )

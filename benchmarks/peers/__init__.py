@@ -1,4 +1,4 @@
-"""The libraries that are measured, one module each; nothing here imports Django before it is set up."""
+"""The libraries that are measured, one module each; none of them imports its library before it is used."""
 
 from __future__ import annotations
 

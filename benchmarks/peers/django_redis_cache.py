@@ -10,7 +10,7 @@ class DjangoRedisCache(Peer):
 
     name, title, package, distribution = "django", "Django's RedisCache", "redis", "django"
     backend = "django.core.cache.backends.redis.RedisCache"
-    families = frozenset({"values", "pages", "fragments"})
+    families = frozenset({"values", "functions", "pages", "fragments"})
 
 
 PEERS = {"django": DjangoRedisCache()}

@@ -9,7 +9,7 @@ class DjangoRedis(Peer):
     """The backend that most projects use."""
 
     name, title, package, distribution = "django-redis", "django-redis", "django_redis", "django-redis"
-    families = frozenset({"values", "awaited", "pages", "fragments"})
+    families = frozenset({"values", "awaited", "functions", "pages", "fragments"})
 
 
 PEERS = {"django-redis": DjangoRedis()}

@@ -8,6 +8,8 @@ from typing import Any
 
 from benchmarks.peers.base import FRAGMENT, Peer, View
 
+TAGS = ("shop.product#42", "shop.category", "homepage")
+
 
 class Strict(Peer):
     """Every hit is checked on the server."""
@@ -15,7 +17,7 @@ class Strict(Peer):
     name, title, package, distribution = "cachekit", "cachekit, strict", "cachekit", "django-cachekit"
     backend = "cachekit.backends.RedisCache"
     apps = ("cachekit",)
-    families = frozenset({"values", "awaited", "rows", "pages", "fragments", "row-memory", "entry-memory"})
+    families = frozenset({"values", "awaited", "rows", "functions", "pages", "fragments", "row-memory", "entry-memory"})
     indexes = ("category",)
 
     def settings(self) -> dict[str, Any]:
@@ -34,11 +36,17 @@ class Strict(Peer):
 
         return lambda: Product.objects.cached(600)
 
+    def function(self, produce: Callable[[int], Any]) -> Callable[[int], Any]:
+        """Return a function of one number, cached while the three things that it depends on stay as they are."""
+        from cachekit import cached
+
+        return cached(600, jitter=0, tags=TAGS)(produce)
+
     def page(self, view: View) -> View:
         """Return the view, cached while the three things that it depends on stay as they are."""
         from cachekit import cached_view
 
-        return cached_view(600, jitter=0, tags=("shop.product#42", "shop.category", "homepage"))(view)
+        return cached_view(600, jitter=0, tags=TAGS)(view)
 
     def fragment(self) -> str:
         """Return the template with cachekit's tag."""

@@ -12,7 +12,7 @@ class LocMem(Peer):
 
     name, title, distribution = "locmem", "LocMemCache", "django"
     backend = "django.core.cache.backends.locmem.LocMemCache"
-    families = frozenset({"values", "awaited", "pages", "fragments", "memory"})
+    families = frozenset({"values", "awaited", "functions", "pages", "fragments", "memory"})
 
     def caches(self) -> dict[str, Any]:
         """Return the entry of CACHES, with room for what memory is measured by."""

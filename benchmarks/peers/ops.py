@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.peers.base import FRAGMENT, Peer, View
@@ -12,11 +13,18 @@ class Cacheops(Peer):
 
     name, title, package, distribution = "cacheops", "cacheops", "cacheops", "django-cacheops"
     apps = ("cacheops",)
-    families = frozenset({"rows", "pages", "fragments", "row-memory"})
+    families = frozenset({"rows", "functions", "pages", "fragments", "row-memory"})
 
     def settings(self) -> dict[str, Any]:
         """Return its settings."""
         return {"CACHEOPS_REDIS": self.location(), "CACHEOPS": {"shop.*": {"ops": "all", "timeout": 3600}}}
+
+    def function(self, produce: Callable[[int], Any]) -> Callable[[int], Any]:
+        """Return a function of one number, cached."""
+        from cacheops import cached
+
+        kept: Callable[[int], Any] = cached(timeout=600)(produce)
+        return kept
 
     def page(self, view: View) -> View:
         """Return the view, cached for a time as the others are."""

@@ -28,11 +28,11 @@ def statements(call: Call) -> int:
     return len(sent)
 
 
-def hit(ask: Callable[[Any], Any], right: Callable[[Any], bool]) -> Callable[[Peer], Call]:
+def hit(ask: Callable[[Any], Any], right: Callable[[Any], bool], *, single: bool = False) -> Callable[[Peer], Call]:
     """Make an operation that finds a result; without a cache it asks the database."""
 
     def make(peer: Peer) -> Call:
-        source = peer.source()
+        source = peer.row_source() if single else peer.source()
 
         def call() -> Any:
             return ask(source())
@@ -48,7 +48,7 @@ def hit(ask: Callable[[Any], Any], right: Callable[[Any], bool]) -> Callable[[Pe
 
 def cold(peer: Peer) -> Call:
     """Make an operation that reads a row for the first time, and keeps it."""
-    source, numbers = peer.source(), itertools.count(FIRST_COLD)
+    source, numbers = peer.row_source(), itertools.count(FIRST_COLD)
 
     def call() -> Any:
         return source().get(pk=next(numbers))
@@ -58,7 +58,9 @@ def cold(peer: Peer) -> Call:
 
 
 OPERATIONS = (
-    Operation("get-row", "rows", "get(pk), hit", hit(lambda it: it.get(pk=7), lambda row: bool(row.pk == 7))),
+    Operation(
+        "get-row", "rows", "get(pk), hit", hit(lambda it: it.get(pk=7), lambda row: bool(row.pk == 7), single=True)
+    ),
     Operation(
         "filter",
         "rows",

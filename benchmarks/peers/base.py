@@ -39,7 +39,6 @@ class Peer:
     without: frozenset[str] = frozenset()
     """Operations of these families that it cannot do."""
     indexes: tuple[str, ...] = ()
-    caches_rows = False
 
     def absent(self) -> str:
         """Return why it cannot be measured here; nothing if it can."""
@@ -134,6 +133,10 @@ class Peer:
         from django.views.decorators.cache import cache_page
 
         return cache_page(600)(view)
+
+    def row_source(self) -> Callable[[], Any]:
+        """Return what gives the manager or queryset that a reader of one row writes down."""
+        return self.source()
 
     def shown(self) -> Any:
         """Return the rows that the fragment shows."""

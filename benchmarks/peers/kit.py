@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -25,16 +26,22 @@ class Strict(Peer):
         return {"CACHEKIT": {"TIMEOUT": 3600}}
 
     def manager(self) -> Any:
-        """Return the manager with `.cached()`."""
+        """Return the manager with `.cached()`, whose rows are kept one by one where the release can."""
         from cachekit import CachedManager
 
-        return CachedManager()
+        return CachedManager(rows=600) if keeps_rows() else CachedManager()
 
     def source(self) -> Callable[[], Any]:
         """Return what gives the manager or queryset that a reader writes down."""
         from benchmarks.shop.models import Product
 
         return lambda: Product.objects.cached(600)
+
+    def row_source(self) -> Callable[[], Any]:
+        """Return what gives the manager or queryset that a reader of one row writes down."""
+        from benchmarks.shop.models import Product
+
+        return (lambda: Product.objects) if keeps_rows() else self.source()
 
     def function(self, produce: Callable[[int], Any]) -> Callable[[int], Any]:
         """Return a function of one number, cached while the three things that it depends on stay as they are."""
@@ -58,7 +65,6 @@ class Near(Strict):
 
     name, title = "cachekit-near", "cachekit, near"
     families = (Strict.families | {"memory"}) - {"row-memory", "entry-memory"}
-    caches_rows = True
 
     def absent(self) -> str:
         """Return why it cannot be measured here."""
@@ -67,6 +73,13 @@ class Near(Strict):
     def caches(self) -> dict[str, Any]:
         """Return the entry of CACHES."""
         return super().caches() | {"OPTIONS": {"near": True}}
+
+
+def keeps_rows() -> bool:
+    """Tell whether this release keeps rows one by one."""
+    from cachekit import CachedManager
+
+    return "rows" in inspect.signature(CachedManager.__init__).parameters
 
 
 PEERS: dict[str, Peer] = {"cachekit": Strict(), "cachekit-near": Near()}

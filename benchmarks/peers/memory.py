@@ -61,7 +61,7 @@ def entries(peer: Peer, count: int) -> dict[str, float]:
 
 def rows(peer: Peer, count: int) -> dict[str, float]:
     """Return the bytes that a query of one row takes on the server in all."""
-    client, source = server(), peer.source()
+    client, source = server(), peer.row_source()
     for number in range(50):
         source().get(pk=FIRST_ROW + number)
     before = client.info("memory")["used_memory"]

@@ -18,7 +18,6 @@ class Product(models.Model):
     """A row of six columns."""
 
     CACHEKIT_INDEXES = this().indexes
-    CACHEKIT_ROWS = this().caches_rows
     cache_enabled = True  # what ormcache asks for
 
     name = models.CharField(max_length=50)

@@ -1,7 +1,7 @@
 """Requests a second of each peer behind gunicorn: two sync workers, a connection for each request.
 
-The load comes from this process, pinned to the servers' core: eight requests are always under way. It needs about 60 µs
-of that core for each request, so that it is not what holds a null view back.
+The load comes from this process, pinned to the servers' core: eight requests are always under way. How much of that core
+it needs is told with the figures: near 1 it would be the load that is measured.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from benchmarks.pins import ALL, SERVER, pin
@@ -72,19 +72,19 @@ def serving(name: str, running: Servers) -> Iterator[int]:
             process.terminate()
 
 
-def requests_a_second(port: int, seconds: float) -> float:
-    """Ask for so long, and count."""
+def requests_a_second(port: int, seconds: float) -> tuple[float, float]:
+    """Ask for so long; return how many were answered a second, and how much of its core this process needed."""
     with selectors.DefaultSelector() as selector:
         links = [Link(port, selector) for _ in range(UNDER_WAY)]
         try:
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), time.process_time()
             while (taken := time.perf_counter() - began) < seconds or (taken < START_SECONDS and not done(links)):
                 for key, _ in selector.select(1):
                     key.data.read()
         finally:
             for link in links:
                 link.close()
-    return done(links) / taken
+    return done(links) / taken, (time.process_time() - cpu) / taken
 
 
 def done(links: list[Link]) -> int:
@@ -92,9 +92,9 @@ def done(links: list[Link]) -> int:
     return sum(link.done for link in links)
 
 
-def loaded(names: list[str], running: Servers, rounds: int, seconds: float) -> Mapping[str, list[float]]:
-    """Return the requests a second of each round, the peers in an order drawn anew."""
-    draw = random.Random(1)
+def loaded(names: list[str], running: Servers, rounds: int, seconds: float) -> tuple[dict[str, list[float]], float]:
+    """Return the requests a second of each round, the peers in an order drawn anew, and the load's greatest share."""
+    draw, greatest = random.Random(1), 0.0
     found: dict[str, list[float]] = {name: [] for name in names}
     with ExitStack() as stack:
         ports = {name: stack.enter_context(serving(name, running)) for name in names}
@@ -106,10 +106,12 @@ def loaded(names: list[str], running: Servers, rounds: int, seconds: float) -> M
                 requests_a_second(port, seconds / 2)
             for _ in range(rounds):
                 for name in draw.sample(names, len(names)):
-                    found[name].append(requests_a_second(ports[name], seconds))
+                    rate, share = requests_a_second(ports[name], seconds)
+                    found[name].append(rate)
+                    greatest = max(greatest, share)
         finally:
             pin(ALL)
-    return found
+    return found, greatest
 
 
 def wait(port: int) -> None:

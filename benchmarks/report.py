@@ -109,8 +109,8 @@ def others(found: Mapping[str, Any]) -> list[str]:
         lines = ["| page hits through gunicorn, 2 sync workers | requests a second | ÷ null view |", "|---|---:|---:|"]
         lines += _requests(found["requests"])
         told = (
-            "The load is made by a program of ours in Python, eight requests under way, a connection each; it shares a "
-            "core with Valkey, the workers share the other."
+            "The load is made by a program of ours in Python, eight requests under way, a connection each. It shares a "
+            f"core with Valkey and needed at most {found['load_share']:.0%} of it; the workers share the other."
         )
         parts.append("## Requests a second\n\n" + "\n".join(lines) + f"\n\n{told}\n")
     if found["memory"]:
@@ -163,7 +163,8 @@ def left_out(found: Mapping[str, Any]) -> list[str]:
     lines = [f"- {_title(name)}: {reason}." for name, reason in found["absent"].items()]
     for name, whats in found["failed"].items():
         lines += [f"- {_title(name)}, {what}: {reason.strip().splitlines()[-1]}" for what, reason in whats.items()]
-    return ["## Left out\n", "\n".join(lines) + "\n"] if lines else []
+    lines.append("- django-cachex, the fastest near cache: it needs Python 3.14.")
+    return ["## Left out\n", "\n".join(lines) + "\n"]
 
 
 def plots(found: Mapping[str, Any], verdicts: Iterable[Verdict]) -> dict[str, str]:

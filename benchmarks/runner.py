@@ -87,6 +87,7 @@ class Run:
             "memory": {},
             "profiles": {},
             "requests": {},
+            "load_share": 0.0,
             "failed": {},
         }
 
@@ -193,7 +194,8 @@ class Run:
             self.found["absent"]["requests a second"] = "gunicorn is not installed"
             return
         names = [name for name in self.effort.loaded if name in self.names]
-        self.found["requests"] = loaded(names, running, self.effort.loads, self.effort.load_seconds)
+        rates, share = loaded(names, running, self.effort.loads, self.effort.load_seconds)
+        self.found["requests"], self.found["load_share"] = rates, share
         self.step("requests a second")
 
     def failed(self, name: str, what: str, error: Gone) -> None:

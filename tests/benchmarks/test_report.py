@@ -35,6 +35,7 @@ def found() -> dict[str, Any]:
         "processes": {"cachekit": {"1": 100.0, "4": 300.0}},
         "memory": {"entries": {"cachekit": {"entry": 300.0, "overhead": 60.0}}},
         "profiles": {"get: cachekit": profile},
+        "load_share": 0.25,
         "requests": {"uncached": [100.0, 100.0], "cachekit": [80.0, 90.0]},
         "writes": {"ratios": {"cachekit": {"0": 1.3, "1000": 1.5}}},
         "failed": {"ormcache": {"count": "Traceback\nWrong: it asked the database"}},

@@ -1,7 +1,7 @@
 """Requests a second of each peer behind gunicorn: two sync workers, a connection for each request.
 
-The load comes from this process, pinned to the servers' core: eight requests are always under way. How much of that core
-it needs is told with the figures: near 1 it would be the load that is measured.
+The load comes from this process, pinned to the servers' core: eight requests are always under way. How much of that
+core it needs is told with the figures: near 1 it would be the load that is measured.
 """
 
 from __future__ import annotations

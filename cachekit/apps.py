@@ -19,7 +19,7 @@ class CachekitConfig(AppConfig):
 
     def ready(self) -> None:
         """Let the ORM's reads and writes be seen; connect, and do nothing else."""
-        from cachekit import checks, computing, hooks, invalidation, logs, orm, outbox, stats, warming  # noqa: F401, PLC0415 - the registry must be ready
+        from cachekit import checks, computing, hooks, instances, invalidation, logs, orm, outbox, stats, warming  # noqa: F401, PLC0415 - the registry must be ready
 
         orm.install()
         post_migrate.connect(_refresh_triggers, sender=self, dispatch_uid="cachekit.triggers")

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name for it
 from django.core.exceptions import ImproperlyConfigured
 
-from cachekit import conf, databases, registry, stores, tenants, triggers
+from cachekit import conf, databases, packers, registry, stores, tenants, triggers
 from cachekit.exceptions import ImproperStore, MissingExtra, StoreUnavailable
 from cachekit.outbox import health
 from cachekit.outbox.relaying import COMMAND
@@ -82,6 +82,20 @@ def check_alias(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
     except (MissingExtra, ImproperlyConfigured) as error:
         return [Error(f"The cache '{alias}' cannot be set up: {error}", hint="Correct CACHES.", id="cachekit.E004")]
     return []
+
+
+@register(Tags.caches)
+def check_codecs(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Check that codecs and compressors exist, and that their libraries are installed."""
+    found: dict[str, CheckMessage] = {}
+    for alias in ("", *stores.aliases()):
+        try:
+            packers.packing_of(packers.chosen(alias))
+        except (ImproperlyConfigured, MissingExtra) as error:
+            where = f"CACHES['{alias}']['OPTIONS']" if alias else "CACHEKIT"
+            hint = "See docs/how-to/choose-a-codec.md."
+            found.setdefault(str(error), Error(f"{where}: {error}", hint=hint, id="cachekit.E009"))
+    return list(found.values())
 
 
 @register(Tags.caches)

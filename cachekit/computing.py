@@ -200,7 +200,6 @@ def _header(visit: Visit, capture: Capture, value: Any, cost: int) -> Header:
     seconds = visit.spec.policy.lifetime(value, random.random())  # noqa: S311 - no secret
     expiry = NEVER if math.isinf(seconds) else capture.began + int(seconds * 1_000_000)
     return Header(
-        codec=visit.spec.codec.number,
         epoch=capture.epoch,
         read_point=capture.read_point,
         oldest=capture.oldest,
@@ -231,6 +230,6 @@ def _handed_on(made: list[Made]) -> None:
             outer.spoil("the cache server is away")
         if capture.taint:
             outer.spoil(capture.taint)
-        inner = Header(0, capture.epoch, capture.read_point, capture.oldest, capture.expiry, 0, capture.tags)
+        inner = Header(capture.epoch, capture.read_point, capture.oldest, capture.expiry, 0, capture.tags)
         outer.take_in(produced.header or inner, capture.read_point)
         outer.lags = outer.lags or capture.lags

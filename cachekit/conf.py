@@ -30,6 +30,12 @@ class Conf:
     """How long a reader waits for another's computation before it computes for itself."""
     MAX_VALUE_BYTES: int = 8 * 1024 * 1024
     """Larger values are handed out but not stored."""
+    CODEC: str = "pickle"
+    """How values are written that are no plain text, bytes or numbers: `pickle` (signed), `json` or `msgpack`."""
+    COMPRESSOR: str = ""
+    """What compresses large values: `zlib`, `lz4`, `zstd`, or nothing."""
+    COMPRESS_FROM: int = 1024
+    """How large a value must be to be compressed."""
     BREAKER_FAILURES: int = 3
     """So many failures in a row open the circuit."""
     BREAKER_PAUSE: float = 1

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.core.cache import InvalidCacheBackendError
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -22,6 +23,8 @@ from cachekit.registry import targets_of
 from cachekit.stores import Store, aliases, store_for
 
 RETRY_SECONDS = 0.05
+LINGERS = 5.0
+"""Seconds for which the courier stays after the last errand."""
 MAX_WAITING = 1000
 """So many invalidations are kept for a store that is away; more than that become one of everything."""
 
@@ -35,7 +38,10 @@ recorder: Callable[[Collection[str], Collection[str]], object] | None = None
 
 _lock = threading.Lock()
 _undelivered: dict[str, list[Invalidate]] = {}
+_posted: set[str] = set()
+"""The aliases whose stores were sent what nobody waits for."""
 _courier: tuple[int, threading.Thread] | None = None
+_busy_until = 0.0
 
 
 def plug(relays: Callable[[str], bool], opened: Callable[[], Iterable[BaseDatabaseWrapper]]) -> None:
@@ -104,15 +110,17 @@ def invalidate_tags(
     mark: str = "",
     settles: str = "",
     only: Collection[str] = (),
+    waits: bool = True,
 ) -> list[str]:
     """Invalidate exactly these tags and end a transaction's own intents; return the aliases that have not got it.
 
-    `settles` is the database's name of the transaction: the relay need not tell it again.
+    `settles` is the database's name of the transaction: the relay need not tell it again. Who does not wait has put
+    intents that stand until they are settled, however long that takes: nothing is stale meanwhile.
     """
     missed = []
     for one, plain in _steps(told, why, by, mark, only):
         step = plain._replace(settles=settles)
-        if not _done(one, step):
+        if not _done(one, step, waits=waits):
             _keep(one, step)
             missed.append(one)
     return missed
@@ -124,10 +132,16 @@ def relayed(told: Iterable[str], only: Collection[str]) -> bool:
     return all(outcomes)
 
 
-def _done(alias: str, step: Invalidate) -> bool:
+def _done(alias: str, step: Invalidate, *, waits: bool = True) -> bool:
     try:
         deliver(alias)
-        store_for(alias).do(step)
+        store = store_for(alias)
+        if waits or store.evicts:
+            store.do(step)
+        else:
+            store.post(step, partial(_keep, alias, step))
+            _posted.add(alias)
+            _send_courier()
     except StoreUnavailable:
         return False
     hooks.tell(hooks.Invalidated(alias, step.tags, step.why, step.by))
@@ -197,9 +211,12 @@ def _got_over(store: Store, troubles: int, told: bool) -> None:
 
 
 def forget() -> None:
-    """Drop what is undelivered: for tests."""
+    """Drop what is undelivered, and let the courier go: for tests."""
+    global _busy_until  # noqa: PLW0603 - as in _send_courier
+    _busy_until = 0.0
     with _lock:
         _undelivered.clear()
+        _posted.clear()
 
 
 def _everywhere(step: Intend | Withdraw) -> list[str]:
@@ -218,31 +235,44 @@ def _steps(tags: Iterable[str], why: str, by: str, mark: str, only: Collection[s
 
 
 def _keep(alias: str, step: Invalidate) -> None:
-    global _courier  # noqa: PLW0603 - one courier a process
     with _lock:
         waiting = _undelivered.setdefault(alias, [])
         if len(waiting) < MAX_WAITING:
             waiting.append(step)
         else:
             waiting[:] = [Invalidate((EVERYTHING,), f"more than {MAX_WAITING} while the cache was away", "cachekit")]
+    _send_courier()
+
+
+def _send_courier() -> None:
+    """Have this process's courier look after what is under way for some seconds from now."""
+    global _courier, _busy_until  # noqa: PLW0603 - one courier a process
+    _busy_until = time.monotonic() + LINGERS
+    if _courier is not None and _courier[0] == os.getpid() and _courier[1].is_alive():
+        return
+    with _lock:
         if _courier is None or _courier[0] != os.getpid() or not _courier[1].is_alive():
             _courier = os.getpid(), threading.Thread(target=_run_errands, name="cachekit-courier", daemon=True)
             _courier[1].start()
 
 
 def _run_errands() -> None:
-    """Deliver as soon as a store is back: the readers of other processes wait for it."""
+    """Deliver as soon as a store is back, since other processes' readers wait for it, and hear of what was posted."""
+    global _courier  # noqa: PLW0603 - one courier a process
     while True:
         time.sleep(RETRY_SECONDS)
-        with _lock:
-            waiting = list(_undelivered)
-            if not waiting:
-                return
-        for alias in waiting:
+        for alias in {*_undelivered, *_posted}:
             try:
+                if not store_for(alias).hear():
+                    _posted.discard(alias)
                 deliver(alias)
-            except CachekitError:
+            except (CachekitError, InvalidCacheBackendError):
                 continue  # still away, or no longer in the settings
+        with _lock:
+            me, _courier = _courier, None  # who comes from now on sends another, or left something to see here
+            if not _undelivered and not _posted and time.monotonic() > _busy_until:
+                return
+            _courier = me
 
 
 def _delivered(alias: str, step: Invalidate) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar, Unpack, cast
 
+from django.core.signals import setting_changed
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
@@ -15,36 +17,57 @@ from cachekit import engine, hooks, sharing
 from cachekit.conf import conf
 from cachekit.core import keys
 from cachekit.core.capture import current
-from cachekit.core.codecs import Undecodable
+from cachekit.core.packing import PAGE, Packer
 from cachekit.core.plans import Answer
 from cachekit.core.policy import Spec
 from cachekit.exceptions import InvalidKey, UncacheableValue
+from cachekit.packers import chosen, packing_of
 from cachekit.sharing import Vary
-from cachekit.signing import pickles
+from cachekit.signing import signing_keys
 from cachekit.specs import Door, Options, surroundings
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-class PageCodec:
-    """Responses to bytes and back: status, headers and body, without cookies."""
+class Pages:
+    """Responses as a format: status, headers and the body as it is, without cookies."""
 
-    number = 2
+    number = PAGE
+    signed = False
 
     def dumps(self, value: HttpResponse) -> bytes:
-        """Encode a response."""
-        return pickles.dumps((value.status_code, value.reason_phrase, list(value.headers.items()), value.content))
+        """Encode a response. Raises UncacheableValue for a reason phrase of two lines."""
+        lines = [
+            str(value.status_code),
+            value.reason_phrase,
+            *(part for pair in value.headers.items() for part in pair),
+        ]
+        head = "\n".join(lines)
+        if head.count("\n") != len(lines) - 1:
+            raise UncacheableValue(f"A response has a header or a reason phrase of two lines: {head[:80]!r}")
+        text = head.encode()
+        return b"%d\n%b%b" % (len(text), text, value.content)
 
-    def loads(self, payload: bytes) -> HttpResponse:
-        """Decode a response. Raises Undecodable."""
-        try:
-            status, reason, headers, body = pickles.loads(payload)
-        except (TypeError, ValueError) as error:
-            raise Undecodable("A stored page has another shape") from error
-        response = HttpResponse(body, status=status, reason=reason)
-        for name, value in headers:
-            response.headers[name] = value
-        return response
+    def loads(self, body: bytes) -> HttpResponse:
+        """Decode a response."""
+        size, _, rest = body.partition(b"\n")
+        length = int(size)
+        status, reason, *lines = rest[:length].decode().split("\n")
+        headers = dict(zip(lines[::2], lines[1::2], strict=True))
+        return HttpResponse(rest[length:], status=int(status), reason=reason, headers=headers)
+
+
+@lru_cache(maxsize=64)
+def _page_codec(alias: str, _: str) -> Packer:
+    return Packer(packing_of(chosen(alias))._replace(format=Pages()), signing_keys)
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting in ("CACHES", "CACHEKIT"):
+        _page_codec.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="cachekit.pages")
 
 
 def cached_view(
@@ -72,7 +95,7 @@ def cached_view(
         options["timeout"] = timeout
 
     def decorate(view: View) -> View:
-        door = Door("view", _name(view), options, PageCodec())
+        door = Door("view", _name(view), options, _page_codec)
         wrap = _awaited if _is_async(view) else _called
         return cast("View", functools.wraps(view)(wrap(view, door, tuple(vary))))
 

@@ -1,4 +1,4 @@
-"""The project's codec: pickles signed with keys derived from SECRET_KEY and SECRET_KEY_FALLBACKS."""
+"""The project's signing keys, derived from SECRET_KEY and SECRET_KEY_FALLBACKS, and the plainest codec."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from functools import cache
 from django.conf import settings
 from django.core.signals import setting_changed
 
-from cachekit.core.codecs import SignedPickle, signing_key
+from cachekit.core.formats import Pickle
+from cachekit.core.packing import Packer, Packing, signing_key
 
 
 @cache
@@ -23,4 +24,4 @@ def _forget(*, setting: str, **_: object) -> None:
 
 setting_changed.connect(_forget, dispatch_uid="cachekit.signing")
 
-pickles = SignedPickle(signing_keys)
+pickles = Packer(Packing(Pickle()), signing_keys)

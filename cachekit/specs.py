@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 from django.conf import settings
 from django.utils import timezone, translation
 
 from cachekit import tenants
 from cachekit.conf import Conf, conf
+from cachekit.core.codecs import Codec
 from cachekit.core.policy import Policy, Spec
 from cachekit.core.tags import dependency
-from cachekit.signing import pickles
+from cachekit.packers import packer
 from cachekit.stores import store_for
+
+CodecOf: TypeAlias = Callable[[str, str], Codec]
+"""Returns the codec of an alias; the second name is that of another which a door's options ask for, or empty."""
 
 
 class Options(TypedDict, total=False):
@@ -27,6 +31,7 @@ class Options(TypedDict, total=False):
     grace: float
     wait: float
     tags: tuple[str, ...]
+    codec: str
     newer_than_snapshot: bool
     audit: bool
     alias: str
@@ -35,7 +40,7 @@ class Options(TypedDict, total=False):
 class Door:
     """One use of a door: its name, its options, and the specs of what is kept behind it."""
 
-    def __init__(self, kind: str, name: str, options: Mapping[str, Any], codec: Any = pickles) -> None:
+    def __init__(self, kind: str, name: str, options: Mapping[str, Any], codec_of: CodecOf = packer) -> None:
         self._options = tuple(sorted((key, value) for key, value in options.items() if key != "alias"))
         self.kind = kind
         self.name = name
@@ -43,7 +48,7 @@ class Door:
         dependency(f"{self.tag}#{'0' * 32}")  # and of each of its entries
         for tag in (self.tag, *policy_of(Conf(), self._options).tags):  # what is wrong is said where it is written
             dependency(tag)
-        self.codec = codec
+        self._codec_of = codec_of
         self._alias: str = options.get("alias", "")
 
     @property
@@ -60,7 +65,7 @@ class Door:
             own = (*map(tenants.qualified, own),)
             policy = dataclasses.replace(policy, tags=(*map(tenants.qualified, policy.tags),))
         key = store_for(alias).key("e", self.kind, self.name, *owner, *parts)
-        return Spec(alias, key, self.kind, self.name, policy, self.codec, own)
+        return Spec(alias, key, self.kind, self.name, policy, self._codec_of(alias, policy.codec), own)
 
 
 @lru_cache(maxsize=1024)

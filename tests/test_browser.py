@@ -21,7 +21,7 @@ def fill(alias: str, number: int, prefix: str = "k", *tags: str) -> None:
     """Store so many entries as a door would, also inside a transaction that has written."""
     store, blob = store_for(alias), encode(tags)
     for one in range(number):
-        header = Header(1, b"epochnow", 1_790_000_000_000_000, 1_790_000_000_000_000, NEVER, 1_500, blob)
+        header = Header(b"epochnow", 1_790_000_000_000_000, 1_790_000_000_000_000, NEVER, 1_500, blob)
         data = seal(header, pickles.dumps({"number": one}))
         store.do(Save(store.key("e", "function", prefix, str(one)), data, 60_000, blob))
 

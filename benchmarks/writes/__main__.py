@@ -1,7 +1,7 @@
 """Save a row in a transaction beside the peers (PostgreSQL, fsync on), with more and more entries that depend on it.
 
-Each peer runs in a process, on a Valkey server and in a database of its own; chunks are interleaved in an order drawn
-anew. A ratio is to the uncached save, round by round. Peers that are not installed are left out.
+Each peer runs in a process, on a Valkey server and in a database of its own, clients and servers pinned to a core each;
+chunks are interleaved in an order drawn anew. A ratio is to the uncached save, round by round. Peers that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.harness import machine
 from benchmarks.lines import Series, lines
+from benchmarks.pins import SERVER, pin
 from tests.servers import Postgres, Valkey
 
 DURABLE = ("--fsync=on", "--synchronous_commit=on", "--full_page_writes=on")
@@ -36,6 +37,7 @@ class Peer:
     def __init__(self, name: str, postgres: Postgres, stack: ExitStack) -> None:
         self.name = name
         server = stack.enter_context(Valkey())
+        pin(SERVER, server.pids())
         environment = os.environ | {
             "BENCH_PEER": name,
             "BENCH_REDIS_PORT": str(server.port),
@@ -76,6 +78,7 @@ def peers() -> Iterator[dict[str, Peer]]:
     import psycopg
 
     with Postgres(*DURABLE) as postgres, ExitStack() as stack:
+        pin(SERVER, postgres.pids())
         wanted = [name for name in PEERS if name == "uncached" or find_spec(name)]
         with psycopg.connect(postgres.url, autocommit=True) as connection:
             for name in wanted:

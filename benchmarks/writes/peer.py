@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.pins import CLIENT, pin
+
 PAGE = 1000
 
 
 def main() -> None:
     """Do what the lines say, one after the other."""
+    pin(CLIENT)
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.writes.settings"
     import django
 
@@ -55,7 +58,7 @@ def _sealed(count: int) -> None:
     store = store_for("default")
     assert isinstance(store, RedisStore)
     begun = store.do(steps.Begin(""))
-    header = Header(1, begun.epoch, begun.read_point, begun.read_point, NEVER, 1, tags.encode(["writes.item"]))
+    header = Header(begun.epoch, begun.read_point, begun.read_point, NEVER, 1, tags.encode(["writes.item"]))
     data = seal(header, b"x" * 100)
     for page in range(0, count, PAGE):
         commands = [pack("SET", store.key("function", str(n)), data) for n in range(page, min(page + PAGE, count))]

@@ -18,7 +18,7 @@ class Client(DefaultClient):  # type: ignore[misc]  # django-redis has no types
 
     def __init__(self, server: Any, params: dict[str, Any], backend: Any) -> None:
         options = params["OPTIONS"]
-        ours = {name: value for name, value in options.items() if name != "SERIALIZER"}  # it may be one for Django's
+        ours = {name: value for name, value in options.items() if name not in ("SERIALIZER", "COMPRESSOR")}  # see Codec
         super().__init__(server, {**params, "OPTIONS": ours}, backend)
         self._params, self._options = params, options
 

@@ -104,7 +104,7 @@ class Patterns(Calling):
         self, key: str, match: str | None, count: int | None, version: int | None
     ) -> Callable[[bytes], Plan[Page]]:
         codec = self.line.codec
-        if match and codec.compressor is not None:
+        if match and codec.compresses:
             raise ValueError("Using match with compression is not supported.")
         wanted = codec.encode(match) if match else None
         return lambda cursor: self.line.calls.members(self.named(key, version), cursor, wanted, count or PAGE)

@@ -1,4 +1,4 @@
-"""Serializers for OPTIONS["SERIALIZER"]: signed pickles, and a guise for serializers written for Django's backend."""
+"""Serializers made for others in OPTIONS["SERIALIZER"]: for django-redis, or for Django's own backend."""
 
 from __future__ import annotations
 
@@ -6,39 +6,40 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 from django_redis.serializers.base import BaseSerializer
-from django_redis.serializers.pickle import PickleSerializer
 
-from cachekit.backends.errors import UnpicklableValue
-from cachekit.core import codecs
-from cachekit.exceptions import UncacheableValue
+from cachekit.core.packing import FOREIGN, MARK, Packer, Packing
 from cachekit.signing import signing_keys
 
 
-class SignedPickle(PickleSerializer):  # type: ignore[misc]  # django-redis has no types
-    """Pickles with a keyed digest before them: what another wrote into the server is never unpickled."""
+class Foreign:
+    """A serializer that is not ours, as a format; what it writes stands on the server as it is, or compressed by us."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        super().__init__(options)
-        self._codec = codecs.SignedPickle(signing_keys, self._pickle_version)
+    number = FOREIGN
+    signed = False
+
+    def __init__(self, given: Any, options: dict[str, Any]) -> None:
+        self._serializer = made(given, options)
+
+    def packer(self, packing: Packing) -> Packer:
+        """Return a packer that compresses as `packing` says, and reads whatever ours write."""
+        return Packer(packing._replace(format=self), signing_keys)
+
+    def written(self, value: Any, packer: Packer) -> bytes:
+        """Return what the server keeps."""
+        data = self.dumps(value)
+        sealed = packer.sealed(FOREIGN, data, signed=False)
+        return data if sealed[0] == FOREIGN else MARK + sealed
 
     def dumps(self, value: Any) -> bytes:
-        """Encode. Raises UnpicklableValue."""
-        try:
-            return self._codec.dumps(value)
-        except UncacheableValue as error:
-            raise UnpicklableValue(*error.args) from error.__cause__
+        """Encode."""
+        data = self._serializer.dumps(value)
+        if type(data) is not bytes:  # a serializer for Django's backend may leave integers alone, JSON may give text
+            data = str(data).encode()
+        return data
 
-    def loads(self, value: bytes) -> Any:
-        """Decode. Raises codecs.Undecodable."""
-        return self._codec.loads(value)
-
-
-class Guise(BaseSerializer):  # type: ignore[misc]  # django-redis has no types
-    """A serializer as Django's backend takes it: an object with `dumps` and `loads` that knows no OPTIONS."""
-
-    def __init__(self, inner: Any) -> None:
-        super().__init__({})
-        self.dumps, self.loads = inner.dumps, inner.loads
+    def loads(self, body: bytes) -> Any:
+        """Decode. Raises whatever the serializer raises."""
+        return self._serializer.loads(body)
 
 
 def made(given: Any, options: dict[str, Any]) -> Any:
@@ -46,6 +47,4 @@ def made(given: Any, options: dict[str, Any]) -> Any:
     found = import_string(given) if isinstance(given, str) else given
     if isinstance(found, type) and issubclass(found, BaseSerializer):
         return found(options=options)
-    if callable(found):
-        found = found()
-    return found if isinstance(found, BaseSerializer) else Guise(found)
+    return found() if callable(found) else found

@@ -1,16 +1,10 @@
-"""Codecs turn values into bytes and back; pickles are signed, and refused when the signature is not ours."""
+"""Codecs turn values into bytes and back; what cannot be read is told by one error, and counts as a miss."""
 
 from __future__ import annotations
 
-import hmac
-import pickle
-from collections.abc import Callable, Sequence
-from hashlib import blake2b
 from typing import Any, Protocol
 
-from cachekit.exceptions import CachekitError, UncacheableValue
-
-SIGNATURE_SIZE = 16
+from cachekit.exceptions import CachekitError
 
 
 class Undecodable(CachekitError, ValueError):
@@ -18,9 +12,7 @@ class Undecodable(CachekitError, ValueError):
 
 
 class Codec(Protocol):
-    """Values to bytes and back; `number` names the codec in envelopes."""
-
-    number: int
+    """Values to bytes and back; the bytes say how they are read."""
 
     def dumps(self, value: Any) -> bytes:
         """Encode. Raises UncacheableValue."""
@@ -29,49 +21,15 @@ class Codec(Protocol):
         """Decode. Raises Undecodable."""
 
 
-class SignedPickle:
-    """Pickle with a keyed digest before it, so that whoever can write to the server cannot run code here.
+class Format(Protocol):
+    """One way to write values; what it writes begins with its number, which is never given to another."""
 
-    `keys` gives the signing keys, the one to sign with first; it is asked at each use.
-    """
-
-    number = 1
-
-    def __init__(self, keys: Callable[[], Sequence[bytes]], protocol: int = pickle.HIGHEST_PROTOCOL) -> None:
-        self._keys = keys
-        self._protocol = protocol
+    number: int
+    signed: bool
+    """Whether reading runs code, so that nothing may be read that is not signed with our key."""
 
     def dumps(self, value: Any) -> bytes:
-        """Encode. Raises UncacheableValue, naming the type, for what does not pickle."""
-        try:
-            body = pickle.dumps(value, self._protocol)
-        except Exception as error:
-            raise UncacheableValue(
-                f"A value of type {type(value).__qualname__} cannot be pickled ({type(error).__name__}: {error}). "
-                "Return plain data instead, for example list(queryset) or a dict."
-            ) from error
-        return sign(body, self._keys()[0]) + body
+        """Encode. Raises UncacheableValue for what would come back as something else."""
 
-    def loads(self, payload: bytes) -> Any:
-        """Decode. Raises Undecodable for another's signature and for classes that are no longer there."""
-        signature, body = payload[:SIGNATURE_SIZE], payload[SIGNATURE_SIZE:]
-        first, *fallbacks = self._keys()
-        if not hmac.compare_digest(signature, sign(body, first)) and not any(
-            hmac.compare_digest(signature, sign(body, key)) for key in fallbacks
-        ):
-            raise Undecodable("A stored value is not signed with SECRET_KEY or one of SECRET_KEY_FALLBACKS.")
-        try:
-            return pickle.loads(body)
-        except Exception as error:
-            raise Undecodable(f"A stored value no longer unpickles: {type(error).__name__}") from error
-
-
-def sign(body: bytes, key: bytes) -> bytes:
-    """Return the keyed digest of a payload."""
-    return blake2b(body, digest_size=SIGNATURE_SIZE, key=key).digest()
-
-
-def signing_key(secret: str | bytes) -> bytes:
-    """Derive a signing key from a project's secret."""
-    data = secret.encode() if isinstance(secret, str) else secret
-    return blake2b(data, digest_size=32, person=b"cachekit.pickle").digest()
+    def loads(self, body: bytes) -> Any:
+        """Decode. May raise anything."""

@@ -7,8 +7,17 @@ import struct
 from enum import Enum
 from typing import NamedTuple
 
-FORMAT = b"CK\x01"
-_HEAD = struct.Struct(">3sB8sQQQIH")
+FORMAT = b"\xc1\x02"
+"""How an entry begins; no text, pickle, msgpack or compressed value does. An entry of another format is missing."""
+_HEAD = struct.Struct(">2sQ8sIeH")
+_LONG = struct.Struct(">Q")
+_OLDER, _EXACT = 1 << 63, 1 << 62
+"""Bits of the read point: its oldest computation began earlier, and when follows; so does an unusual expiry."""
+_POINT = _EXACT - 1
+_ENDLESS = 2**32 - 1
+_COST_UNIT = 2**14
+"""Costs are kept with eleven bits of precision, up to 18 minutes."""
+_GREATEST_COST = 65_504.0
 NEVER = 2**63 - 1
 """The soft expiry of an entry without a timeout, and the point of what was lost: later than every read point."""
 _LEAST = 5e-324
@@ -17,7 +26,6 @@ _LEAST = 5e-324
 class Header(NamedTuple):
     """What an entry says of itself; times in microseconds of its ledger's clock."""
 
-    codec: int
     epoch: bytes
     read_point: int
     oldest: int
@@ -56,26 +64,40 @@ class Verdict(Enum):
 
 
 def seal(header: Header, payload: bytes) -> bytes:
-    """Put a payload into its envelope."""
-    cost = min(header.cost, 2**32 - 1)
-    return b"%b%b%b" % (
-        _HEAD.pack(
-            FORMAT, header.codec, header.epoch, header.read_point, header.oldest, header.expiry, cost, len(header.tags)
-        ),
-        header.tags,
-        payload,
-    )
+    """Put a payload into its envelope: 26 bytes and the tags.
+
+    The expiry is kept to the millisecond; the start of the oldest computation where it is not the read point.
+    """
+    epoch, read_point, oldest, expiry, cost, tags = header
+    point, more = read_point, b""
+    if oldest != read_point:
+        point, more = point | _OLDER, _LONG.pack(oldest)
+    late = _ENDLESS if expiry == NEVER else expiry // 1000 - read_point // 1000
+    if expiry != NEVER and not 0 <= late < _ENDLESS:
+        point, more, late = point | _EXACT, more + _LONG.pack(expiry), 0
+    kept = min(cost / _COST_UNIT, _GREATEST_COST)
+    return b"%b%b%b%b" % (_HEAD.pack(FORMAT, point, epoch, late, kept, len(tags)), more, tags, payload)
 
 
 def unseal(data: bytes | None) -> tuple[Header | None, bytes]:
     """Take an envelope apart; whatever is not one counts as missing."""
-    if data is None or len(data) < _HEAD.size or data[:3] != FORMAT:
+    if data is None or len(data) < _HEAD.size or data[:2] != FORMAT:
         return None, b""
-    _, codec, epoch, read_point, oldest, expiry, cost, length = _HEAD.unpack_from(data)
-    start = _HEAD.size + length
+    _, point, epoch, late, cost, length = _HEAD.unpack_from(data)
+    read_point = oldest = point & _POINT
+    expiry = NEVER if late == _ENDLESS else (read_point // 1000 + late) * 1000
+    at = _HEAD.size
+    if point != read_point:
+        if len(data) < at + 8 * (point >> 62).bit_count():
+            return None, b""
+        if point & _OLDER:
+            (oldest,), at = _LONG.unpack_from(data, at), at + 8
+        if point & _EXACT:
+            (expiry,), at = _LONG.unpack_from(data, at), at + 8
+    start = at + length
     if len(data) < start:
         return None, b""
-    return Header(codec, epoch, read_point, oldest, expiry, cost, data[_HEAD.size : start]), data[start:]
+    return Header(epoch, read_point, oldest, expiry, int(cost * _COST_UNIT), data[at:start]), data[start:]
 
 
 def judge(found: Found, now: int, dice: float = 1.0) -> Verdict:

@@ -6,6 +6,7 @@ import datetime
 import decimal
 import enum
 import uuid
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from types import FunctionType
@@ -19,8 +20,9 @@ _TEXTUAL = (decimal.Decimal, uuid.UUID, datetime.date, datetime.time, datetime.t
 
 
 def fingerprint(*parts: Any) -> str:
-    """Return 32 hexadecimal digits that stand for these values and no others. Raises InvalidKey."""
-    return blake2b(b"".join(framed(part) for part in parts), digest_size=16).hexdigest()
+    """Return 22 letters, digits, `-` and `_` that stand for these values and no others. Raises InvalidKey."""
+    digest = blake2b(b"".join(framed(part) for part in parts), digest_size=16).digest()
+    return urlsafe_b64encode(digest)[:22].decode()
 
 
 def framed(value: Any) -> bytes:

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from cachekit.core.codecs import Codec
+from cachekit.core.formats import format_of
 
 FOR_EVER = 100 * 366 * 86_400
 """A timeout beyond a hundred years means none, whatever number says so."""
@@ -28,6 +29,8 @@ class Policy:
     """How long to wait for another's computation."""
     beta: float = 1.0
     """How eagerly an entry is renewed before it expires (XFetch); 0 never."""
+    codec: str = ""
+    """How values are written: `pickle`, `json` or `msgpack`; empty as the alias says."""
     tags: tuple[str, ...] = ()
     """What every entry depends on beside what it reads through the ORM."""
     newer_than_snapshot: bool = False
@@ -36,7 +39,7 @@ class Policy:
     """Whether values may be computed once more and compared; not those that differ each time by themselves."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Refuse what cannot be meant, and a codec whose library is missing."""
         if self.timeout is not None and not _is_measure(self.timeout):
             raise ValueError(f"timeout is a number of seconds, 0 or more, or None for no limit; not {self.timeout!r}")
         for name in ("negative_timeout", "grace", "wait", "beta"):
@@ -44,6 +47,8 @@ class Policy:
                 raise ValueError(f"{name} is a number, 0 or more; not {value!r}")
         if not _is_measure(self.jitter) or self.jitter >= 1:
             raise ValueError(f"jitter is a share of the timeout, from 0 to below 1; not {self.jitter!r}")
+        if self.codec:
+            format_of(self.codec)
         tags: object = self.tags
         if isinstance(tags, str):
             raise TypeError(f"tags is a tuple of strings; write tags=({tags!r},)")

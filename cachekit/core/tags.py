@@ -39,6 +39,10 @@ TABLE = "table:"
 TENANT_LETTERS = r"A-Za-z0-9_.\-"
 LONGEST_FAMILY = 255
 """An envelope gives one byte to the length of a family's name."""
+_KINDS = "tnrsmf"
+"""Kinds by their number in an envelope."""
+_WITH_DIGESTS = frozenset("rsmf")
+_MOST_ALIKE, _MANY = 31, 255
 
 _TABLE = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*(@[\w-]+)?")
 _LABEL = re.compile(r"^[A-Za-z_]\w*\.[A-Za-z_]\w*(?=$|[@#?])")
@@ -161,11 +165,18 @@ def encode(tags: Iterable[str]) -> bytes:
 
 
 def _written(groups: Mapping[tuple[str, str], set[bytes]]) -> bytes:
-    out = []
+    """Write groups in order: kind and how many bytes the name shares with the one before, the rest of it, digests."""
+    out, before = [], b""
     for (kind, family), digests in sorted(groups.items()):
-        name = family.encode()
-        fields = b"".join(sorted(digests))
-        out.append(b"%b%c%b%b%b" % (kind.encode(), len(name), name, (len(fields) // 8).to_bytes(4, "big"), fields))
+        name = b"" if family == FREE else family.encode()
+        app = name if name == before else name[: name.find(b".") + 1]
+        alike = min(len(app), _MOST_ALIKE) if before.startswith(app) else 0
+        out.append(b"%c%c%b" % (_KINDS.index(kind) << 5 | alike, len(name) - alike, name[alike:]))
+        if kind in _WITH_DIGESTS:
+            fields = b"".join(sorted(digests))
+            count = len(fields) // 8
+            out.append((b"%c" % count if count < _MANY else b"%c%b" % (_MANY, count.to_bytes(4, "big"))) + fields)
+        before = name
     return b"".join(out)
 
 
@@ -182,15 +193,17 @@ def merge(texts: Iterable[str], blobs: Iterable[bytes]) -> bytes:
 
 
 def _decoded(blob: bytes) -> Iterable[tuple[str, str, list[bytes]]]:
-    at = 0
+    at, name = 0, b""
     while at < len(blob):
-        kind, length = chr(blob[at]), blob[at + 1]
-        family = blob[at + 2 : at + 2 + length].decode()
-        at += 2 + length
-        count, at = int.from_bytes(blob[at : at + 4], "big"), at + 4
-        if len(blob) < at + 8 * count:
+        kind, alike, length = _KINDS[blob[at] >> 5], blob[at] & _MOST_ALIKE, blob[at + 1]
+        name, at, count = name[:alike] + blob[at + 2 : at + 2 + length], at + 2 + length, 0
+        if kind in _WITH_DIGESTS:
+            count, at = blob[at], at + 1
+        if count == _MANY:
+            count, at = int.from_bytes(blob[at : at + 4], "big"), at + 4
+        if len(name) != alike + length or len(blob) < at + 8 * count:
             raise ValueError("These bytes are no dependencies: they end too early.")
-        yield kind, family, [blob[at + 8 * n : at + 8 * n + 8] for n in range(count)]
+        yield kind, name.decode() or FREE, [blob[at + 8 * n : at + 8 * n + 8] for n in range(count)]
         at += 8 * count
 
 

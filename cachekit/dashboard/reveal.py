@@ -125,6 +125,13 @@ def show_pickle(data: bytes) -> Shown:
     return Shown("hex", hexdump(data[: SHOWN_BYTES // 4]), len(data) > SHOWN_BYTES // 4)
 
 
+def show_value(value: object) -> Shown:
+    """Print a value of plain types."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Shown("integer", *_cut(_walk(value, 0)))
+    return Shown("value", *_cut(_walk(value, 0)))
+
+
 def _plain(data: bytes) -> bool:
     """Refuse the two opcodes a viewer cannot answer for: registered extensions, and a memo larger than the pickle."""
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hmac
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -11,12 +10,16 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from cachekit import browser
-from cachekit.core.codecs import SIGNATURE_SIZE, sign
 from cachekit.core.entry import NEVER, Header, unseal
+from cachekit.core.formats import JSON, PICKLE
+from cachekit.core.packing import MARK, PAGE
+from cachekit.core.scalars import BYTES, MARKED, TEXT
 from cachekit.core.tags import readable
 from cachekit.dashboard import reveal, words
-from cachekit.signing import signing_keys
+from cachekit.signing import pickles
 from cachekit.stores.listing import Value
+
+TEXTUAL = (bytes((TEXT,)), bytes((MARKED,)), bytes((BYTES,)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,17 +106,22 @@ def detail(alias: str, raw: bytes) -> Detail | None:
     if row.fact.type != "string":
         return Detail(row, value, None, None, [tuple(map(browser.visible, one)) for one in value.members])
     whole = value.length == len(value.data)
-    return Detail(row, value, header, _read(payload if header else value.data, whole=whole), [])
+    if header is None and value.data[:1] == MARK:
+        payload = value.data[1:]
+    return Detail(row, value, header, _read(payload, payload or value.data, whole=whole), [])
 
 
-def _read(data: bytes, *, whole: bool) -> reveal.Shown:
-    """Print a pickle that carries our signature by its structure, everything else as the bytes it is."""
-    if whole and _signed(data):
-        return reveal.show_pickle(data[SIGNATURE_SIZE:])
-    shown = reveal.show(data)
+def _read(payload: bytes, data: bytes, *, whole: bool) -> reveal.Shown:
+    """Print a payload by its structure, and what is none, or no longer signed, as the bytes it is."""
+    if whole and payload:
+        try:
+            number, body = pickles.opened(payload)
+            if number == PICKLE:
+                return reveal.show_pickle(body)
+            if number in (JSON, PAGE, TEXT, MARKED, BYTES):
+                return reveal.show(body)
+            return reveal.show_value(pickles.loads(payload))  # it runs no code
+        except Exception:  # noqa: BLE001, S110 - whatever stands there may fail in any way
+            pass
+    shown = reveal.show(payload[1:] if payload[:1] in TEXTUAL else data)
     return shown if whole else shown._replace(cut=True)
-
-
-def _signed(data: bytes) -> bool:
-    signature, body = data[:SIGNATURE_SIZE], data[SIGNATURE_SIZE:]
-    return bool(body) and any(hmac.compare_digest(signature, sign(body, key)) for key in signing_keys())

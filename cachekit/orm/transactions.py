@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any, TypeVar
@@ -16,6 +17,9 @@ from cachekit.orm import notices, ongoing
 from cachekit.orm.ongoing import commits_by_itself
 
 Result = TypeVar("Result")
+QUICK = 0.05
+"""Seconds within which a server that took the intents cannot have gone and another have come: who committed sooner
+need not wait until they are settled."""
 
 
 def collect(connection: BaseDatabaseWrapper, tags: Iterable[str]) -> None:
@@ -41,7 +45,7 @@ def committing(connection: BaseDatabaseWrapper, told: Collection[str], commit: C
     While the intents stand, entries with these tags are stale and what is computed is born stale. If this process
     dies in between, they end by themselves. Where a store cannot be told, the tags go into the outbox.
     """
-    mark = uuid4().hex
+    mark, began = uuid4().hex, time.monotonic()
     missed = announce(told, mark)
     boxed: list[str] = []
 
@@ -63,8 +67,9 @@ def committing(connection: BaseDatabaseWrapper, told: Collection[str], commit: C
         keep(told, missed)  # no answer: it may have been written all the same, so the intents stand
         raise
     heard = notices.taken(connection)
-    told = (*dict.fromkeys((*told, *heard.tags)),)
-    late = invalidate_tags(told, why="write", by=connection.alias, mark=mark, settles=heard.settles)
+    intended, told = len(told), (*dict.fromkeys((*told, *heard.tags)),)
+    waits = bool(missed) or len(told) > intended or time.monotonic() - began > QUICK
+    late = invalidate_tags(told, why="write", by=connection.alias, mark=mark, settles=heard.settles, waits=waits)
     if unboxed := [one for one in late if one not in boxed]:
         outbox.write_alone(connection.alias, told, unboxed)
     return done

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from cachekit.core.entry import Found
 from cachekit.core.samples import Samples
-from cachekit.core.steps import Step
+from cachekit.core.steps import Invalidate, Step
 
 
 class Store(Protocol):
@@ -38,6 +39,19 @@ class Store(Protocol):
 
     async def ado(self, step: Step) -> Any:
         """Like `do`."""
+
+    @property
+    def evicts(self) -> bool:
+        """Tell whether what the ledger knows may be evicted, intents before they are settled."""
+
+    def post(self, step: Invalidate, lost: Callable[[], object]) -> None:
+        """Carry out a step without waiting for it; `lost` is called if it turns out not to have been carried out.
+
+        What this thread asks of the store from now on comes after it. Raises StoreUnavailable.
+        """
+
+    def hear(self) -> bool:
+        """Look whether what was posted has been carried out; tell whether there was anything to look for."""
 
     def now(self) -> int:
         """Return the ledger's time in microseconds, as well as this process knows it."""

@@ -17,6 +17,9 @@ from cachekit.stores.wire import code_of, pack, raised
 BUCKET_LIMIT = 100_000 // tags.BUCKETS
 NAMELESS = b"?"
 """The run id of a server that does not tell one (fakeredis, some proxies): its restarts go unnoticed."""
+GREETING = pack("INFO", "server") + pack("ROLE") + pack("INFO", "memory")
+KEEPING = (b"noeviction", b"volatile-lru", b"volatile-lfu", b"volatile-random", b"volatile-ttl")
+"""Policies under which nothing without a lifetime is evicted: no point, and no root."""
 
 
 class Unproven(RedisConnectionError):
@@ -55,6 +58,8 @@ class Ledger:
         self._proof = pack("GET", f"{{{prefix}}}:attest") + pack("HGET", self.root, "server") + pack("TIME")
         self._asks: dict[bytes, Ask] = {}
         self._seen: dict[str, bytes] = {}
+        self.evicts = True
+        """Whether points may be evicted; a server that does not tell counts as one that does."""
 
     def forget(self) -> None:
         """Forget which tags were seen with which keys."""
@@ -70,11 +75,12 @@ class Ledger:
         outbox it is away until a relay has told it. Raises ReadOnlyError where a replica answers: nothing can be
         invalidated there. Returns the server's run id.
         """
-        told, role, known = yield Exchange(pack("INFO", "server") + pack("ROLE") + pack("HGET", self.root, "server"), 3)
+        told, role, memory, known = yield Exchange(GREETING + pack("HGET", self.root, "server"), 4)
         raised([known])
+        self.evicts = _told(memory, b"maxmemory_policy") not in KEEPING
         if isinstance(role, list) and role[0] != b"master":
             raise ReadOnlyError("a replica answers, which takes no invalidations")
-        name = _run_id(told)
+        name = _told(told, b"run_id") or NAMELESS
         if known != name:
             if known is not None and self._replays:
                 raise Unproven("another server than before answers; a relay must tell it first what it has missed")
@@ -233,6 +239,11 @@ class Ledger:
             return 0
         return int(point)
 
+    def posted(self, step: steps.Invalidate) -> tuple[bytes, int]:
+        """Return an invalidation for nobody to wait for: packed commands, and how many replies will come."""
+        wanted = next(self.invalidate(step))
+        return wanted.payload, wanted.replies
+
     def intend(self, step: steps.Intend) -> Talk:
         """Put points a lease into the future; a server that is full loses its root instead."""
         told = (int(step.lease * 1_000_000), step.transaction, told_as(step.tags))
@@ -271,10 +282,10 @@ class Ledger:
         return f"{{{self.prefix}}}:bell:{token}"
 
 
-def _run_id(told: Any) -> bytes:
-    """Return the name that a server has until it ends, out of its INFO."""
-    _, mark, after = (told if isinstance(told, bytes) else b"").partition(b"run_id:")
-    return after.partition(b"\r")[0] if mark else NAMELESS
+def _told(told: Any, name: bytes) -> bytes:
+    """Return one value out of a server's INFO; nothing where it tells none."""
+    _, _, after = (told if isinstance(told, bytes) else b"").partition(name + b":")
+    return after.partition(b"\r")[0]
 
 
 def new_epoch() -> bytes:

@@ -108,6 +108,19 @@ class MemoryStore:
             return None
         return self.do(step)
 
+    @property
+    def evicts(self) -> bool:
+        """Tell that points are folded, never evicted."""
+        return False
+
+    def post(self, step: steps.Invalidate, lost: Callable[[], object]) -> None:
+        """Carry out a step: nothing is lost inside a process."""
+        self.do(step)
+
+    def hear(self) -> bool:
+        """Tell that nothing is under way."""
+        return False
+
     def _do(self, step: steps.Step) -> Any:
         answer: Any = True  # a lease inside one process is its flight: nothing to renew or to release
         match step:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property, partial
 from typing import Any
 
@@ -163,6 +164,33 @@ class RedisStore:
         if type(step) is steps.Load:
             self._check()
         return self._noted(step, await self._acarry_out(self._talks[type(step)](step), guard))  # type: ignore[operator]
+
+    @property
+    def evicts(self) -> bool:
+        """Tell whether the server may evict what has no lifetime; it says so to each new connection."""
+        return self.ledger.evicts
+
+    def post(self, step: steps.Invalidate, lost: Callable[[], object]) -> None:
+        """Send an invalidation and go on; its answer is read when the connection is used next, or by `hear`.
+
+        `lost` is called where it was not carried out. Raises StoreUnavailable where it cannot even be sent.
+        """
+
+        def heard(replies: list[Any] | None) -> None:
+            if replies is None or isinstance(replies[0], ResponseError):
+                lost()
+
+        with self._insisting:
+            self.wire.post(*self.ledger.posted(step), heard)
+        self._noted(step, None)
+
+    def hear(self) -> bool:
+        """Read the answers to what was posted; tell whether there were any to read."""
+        owes = self.wire.owes
+        if owes:
+            with suppress(StoreUnavailable), self._guard:
+                self.wire.hear()
+        return owes
 
     def now(self) -> int:
         """Return the server's time in microseconds, as of the offset seen at the last read point."""

@@ -27,6 +27,8 @@ from redis.exceptions import (
 Packable = bytes | str | int | float
 Connection = Any
 """A connection of redis-py, whose methods carry no types."""
+Heard = Callable[[list[Any] | None], object]
+"""Is told the replies to what was posted; None where the connection was lost before they came."""
 Idle = tuple[Connection, int]
 """A connection that nobody uses, and how often there was reason to distrust them when it was last used."""
 Greeting = Callable[[], Generator[Any, list[Any], Any]]
@@ -47,6 +49,43 @@ def nothing() -> Generator[Any, list[Any], None]:
     yield from ()
 
 
+class Line:
+    """A connection that was greeted, and what it has still to answer."""
+
+    __slots__ = ("_socket", "age", "connection", "owed")
+
+    def __init__(self, connection: Connection, age: int) -> None:
+        self.connection = connection
+        self.age = age
+        self.owed: list[tuple[int, Heard]] = []
+        self._socket = connection._sock  # noqa: SLF001 - nothing else says which socket it is
+
+    def is_usable(self, age: int) -> bool:
+        """Tell whether nobody had reason to distrust it, and no other user of the pool has closed it meanwhile."""
+        return self.age == age and self.connection._sock is self._socket  # noqa: SLF001 - as above
+
+    def talk(self, payload: bytes, replies: int, timeout: float | None = None) -> list[Any]:
+        """Send, read what is owed from before, and the replies."""
+        if not self.owed:
+            return _sent(self.connection, payload, replies, timeout)
+        owed = sum(count for count, _ in self.owed)
+        answers = _sent(self.connection, payload, owed + replies, timeout)
+        at = 0
+        for count, heard in self._settled():
+            heard(answers[at : at + count])
+            at += count
+        return answers[at:]
+
+    def lost(self) -> None:
+        """Tell those who posted something that no answer will come."""
+        for _, heard in self._settled():
+            heard(None)
+
+    def _settled(self) -> list[tuple[int, Heard]]:
+        settled, self.owed = self.owed, []
+        return settled
+
+
 class Wire:
     """Exchange packed commands for replies over connections that stay checked out of their pool.
 
@@ -58,8 +97,7 @@ class Wire:
         self.pool = pool
         self._greeting = greeting
         self._age = 0
-        self._free: deque[tuple[Connection, Any, int]] = deque()
-        """Idle connections with the socket that was greeted (another user of the pool may have closed it), and age."""
+        self._free: deque[Line] = deque()
         self._pid = os.getpid()
 
     def exchange(self, payload: bytes, replies: int, *, timeout: float | None = None) -> list[Any]:
@@ -67,20 +105,45 @@ class Wire:
 
         `timeout` (seconds) replaces the connection's own, for commands that block. Raises redis-py's errors.
         """
-        if self._pid != os.getpid():
-            self._free, self._pid = deque(), os.getpid()
-        try:
-            connection, socket, age = self._free.pop()
-        except IndexError:
-            return self._talk(self._new(), payload, replies, timeout)
-        if connection._sock is socket and age == self._age:  # noqa: SLF001 - nothing else says which socket it is
+        line = self._idle()
+        if line is not None:
             try:
-                return self._talk(connection, payload, replies, timeout)
+                return self._talk(line, payload, replies, timeout)
             except RedisConnectionError:
                 self.drop()  # the server went away under an idle connection: the others are as dead
-        else:
-            self._give_back(connection)
         return self._talk(self._new(), payload, replies, timeout)
+
+    def post(self, payload: bytes, replies: int, heard: Heard) -> None:
+        """Send `payload` and do not wait: `heard` is told the replies when the connection is used next.
+
+        Whoever uses it next comes after what was posted. Raises redis-py's errors.
+        """
+        line = self._idle() or self._new()
+        try:
+            line.connection.send_packed_command([payload], check_health=False)
+        except BaseException:
+            self._give_back(line)
+            raise
+        line.owed.append((replies, heard))
+        self._free.append(line)
+
+    def hear(self) -> None:
+        """Read what was posted and not answered yet. Raises redis-py's errors."""
+        free = self._mine()
+        for _ in range(len(free)):  # a whole turn, after which they stand as they stood
+            try:
+                line = free.popleft()
+            except IndexError:
+                return
+            if line.owed and line.is_usable(self._age):
+                self._talk(line, b"", 0, None)
+            else:
+                free.append(line)
+
+    @property
+    def owes(self) -> bool:
+        """Tell whether something was posted and has not been answered yet, as far as connections are idle."""
+        return any(line.owed for line in tuple(self._mine()))
 
     def distrust(self) -> None:
         """Have every connection closed before it is used again: who answers may have become another."""
@@ -90,42 +153,64 @@ class Wire:
         """Give the idle connections back to their pool, closed."""
         while True:
             try:
-                connection, _, _ = self._free.pop()
+                line = self._free.pop()
             except IndexError:
                 return
-            self._give_back(connection)
+            self._give_back(line)
 
-    def _give_back(self, connection: Connection) -> None:
-        connection.disconnect()
-        self.pool.release(connection)
+    def _idle(self) -> Line | None:
+        """Return an idle connection that may be used, if there is one."""
+        try:
+            line = self._mine().pop()
+        except IndexError:
+            return None
+        if line.is_usable(self._age):
+            return line
+        self._give_back(line)
+        return None
 
-    def _new(self) -> Connection:
-        connection = self.pool.get_connection()
+    def _mine(self) -> deque[Line]:
+        """Return the idle connections of this process: those of the one that it was forked from are not."""
+        if self._pid != os.getpid():
+            self._free, self._pid = deque(), os.getpid()
+        return self._free
+
+    def _give_back(self, line: Line) -> None:
+        line.connection.disconnect()
+        self.pool.release(line.connection)
+        line.lost()
+
+    def _new(self) -> Line:
+        age = self._age
+        connection: Connection = self.pool.get_connection()
         try:
             talk, answers = self._greeting(), None
             while True:
                 try:
                     wanted = talk.send(answers)  # type: ignore[arg-type]  # None begins it
                 except StopIteration:
-                    return connection
+                    return Line(connection, age)
                 answers = _sent(connection, *wanted)
         except BaseException:
-            self._give_back(connection)
+            connection.disconnect()
+            self.pool.release(connection)
             raise
 
-    def _talk(self, connection: Connection, payload: bytes, replies: int, timeout: float | None) -> list[Any]:
+    def _talk(self, line: Line, payload: bytes, replies: int, timeout: float | None) -> list[Any]:
         age = self._age
         try:
-            answers = _sent(connection, payload, replies, timeout)
+            answers = line.talk(payload, replies, timeout)
         except BaseException:
-            self._give_back(connection)
+            self._give_back(line)
             raise
-        self._free.append((connection, connection._sock, age))  # noqa: SLF001 - as above
+        line.age = age
+        self._free.append(line)
         return answers
 
 
 def _sent(connection: Connection, payload: bytes, replies: int, timeout: float | None) -> list[Any]:
-    connection.send_packed_command([payload], check_health=False)
+    if payload:
+        connection.send_packed_command([payload], check_health=False)
     straight = timeout is None and _reads_plainly(connection)
     return _straight(connection, replies) if straight else _read_each(connection, replies, timeout)
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
+import lzma
 import pickle
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
+import lz4.frame
 import pytest
+import zstandard
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import get_random_string
@@ -79,11 +84,11 @@ def test_it_is_logged_once_without_the_value(cache: Any, caplog: pytest.LogCaptu
 
 
 def test_a_rotated_key_still_reads(settings: Any, cache: Any, call: Call) -> None:
-    call(cache.set, "k", "v")
+    call(cache.set, "k", ["v"])
 
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = get_random_string(50)
-    assert call(cache.get, "k") == "v"
+    assert call(cache.get, "k") == ["v"]
 
     settings.SECRET_KEY_FALLBACKS = []
     assert call(cache.get, "k") is None
@@ -104,7 +109,106 @@ def test_a_refused_value_in_many_stores_nothing(cache: Any, call: Call) -> None:
     assert call(cache.get, "a") is None
 
 
-@pytest.mark.parametrize("name", ["zlib.ZlibCompressor", "gzip.GzipCompressor", "lzma.LzmaCompressor"])
+def raw(cache: Any, key: str) -> bytes:
+    found: bytes = get_redis_connection("made").get(cache.client.make_key(key))
+    return found
+
+
+@pytest.mark.parametrize("codec", ["pickle", "json", "msgpack"])
+@pytest.mark.parametrize("compressor", ["", "zlib", "lz4", "zstd"])
+def test_our_codecs_and_compressors(make: Make, call: Call, codec: str, compressor: str) -> None:
+    cache = make(OPTIONS={"CODEC": codec, "COMPRESSOR": compressor, "COMPRESS_FROM": 500})
+    values = {"long": ["x" * 10_000], "text": "é" * 400, "number": 5, "flag": True, "nothing": None, "great": 2**70}
+
+    call(cache.set_many, values)
+
+    assert call(cache.get_many, list(values)) == values
+    assert call(cache.incr, "number") == 6
+    assert raw(cache, "number") == b"6"
+    assert raw(cache, "flag") == b"\xc1\x09"
+    assert (len(raw(cache, "long")) < 1000) is bool(compressor)
+    assert make("reader", KEY_PREFIX="").get("long") == values["long"], "another alias reads whatever was written"
+
+
+def test_text_is_kept_as_text(make: Make, call: Call) -> None:
+    cache = make()
+
+    call(cache.set, "k", "12 é")
+    call(cache.sadd, "s", "apple", "pear", ("a", "tuple"))
+
+    assert raw(cache, "k") == b"\xc1\x0412 \xc3\xa9"
+    assert set(cache.sscan_iter("s", match="ap*")) == {"apple"}
+    assert call(cache.smembers, "s") == {"apple", "pear", ("a", "tuple")}
+
+
+def test_text_members_survive_a_rotated_key(settings: Any, cache: Any, call: Call) -> None:
+    call(cache.sadd, "s", "apple")
+
+    settings.SECRET_KEY = get_random_string(50)
+
+    assert call(cache.sismember, "s", "apple")
+
+
+def test_what_json_does_not_take_is_refused(make: Make, call: Call) -> None:
+    cache = make(OPTIONS={"CODEC": "json"})
+
+    with pytest.raises(UncacheableValue, match="JSON has no such type"):
+        call(cache.set, "k", {"pair": (1, 2)})
+    assert call(cache.get, "k") is None
+
+
+THEIRS = [
+    *(pickle.dumps({"a": 1}), zlib.compress(pickle.dumps(["x"])), gzip.compress(b"x" * 99), lzma.compress(b"x" * 99)),
+    *(lz4.frame.compress(pickle.dumps("x" * 99)), zstandard.compress(pickle.dumps("x" * 99)), b'{"a": 1}', b'"text"'),
+    *(b"null", b"true", b"1.5", b"\x81\xa1a\x01", b"\xa4text", b"\xc0", b"\xc1", b"\xc1\x00", b"\xc1\xffx", b"\x00"),
+]
+
+
+@pytest.mark.parametrize("data", THEIRS, ids=range(len(THEIRS)))
+@pytest.mark.parametrize("options", [{}, {"CODEC": "msgpack", "COMPRESSOR": "zstd"}], ids=["pickle", "msgpack"])
+def test_what_others_wrote_under_the_key_is_a_miss(make: Make, data: bytes, options: Any) -> None:
+    cache = make(OPTIONS=options)
+    get_redis_connection("made").set(cache.client.make_key("k"), data)
+
+    assert cache.get("k", "default") == "default"
+
+
+def test_numbers_of_others_are_numbers(make: Make) -> None:
+    cache = make()
+    get_redis_connection("made").set(cache.client.make_key("k"), 5)
+
+    assert cache.get("k") == 5
+
+
+def test_a_serializer_of_django_redis_may_be_compressed_by_us(make: Make, call: Call) -> None:
+    plain = make(OPTIONS={"SERIALIZER": "django_redis.serializers.json.JSONSerializer"})
+    packed = make(
+        "packed", OPTIONS={"SERIALIZER": "django_redis.serializers.json.JSONSerializer", "COMPRESSOR": "zstd"}
+    )
+    values = {"short": {"a": 1}, "long": {"a": "x" * 2000}, "text": "x" * 2000, "number": 5}
+
+    call(packed.set_many, values)
+
+    assert call(packed.get_many, list(values)) == values
+    assert raw(packed, "short") == b'{"a": 1}'
+    assert len(raw(packed, "long")) < 200
+    assert call(plain.get_many, list(values)) == values
+
+
+@pytest.mark.parametrize(
+    "name", ["zlib.ZlibCompressor", "gzip.GzipCompressor", "lzma.LzmaCompressor", "lz4.Lz4Compressor"]
+)
+def test_a_bomb_for_django_rediss_compressors_is_a_miss(settings: Any, make: Make, name: str) -> None:
+    settings.CACHEKIT = {**settings.CACHEKIT, "MAX_VALUE_BYTES": 100_000}
+    cache = make(OPTIONS={"COMPRESSOR": f"django_redis.compressors.{name}"})
+    cache.set_many({"large": "x" * 90_000, "bomb": "x" * 200_000})
+
+    assert cache.get_many(["large", "bomb"]) == {"large": "x" * 90_000}
+
+
+@pytest.mark.parametrize(
+    "name", ["zlib.ZlibCompressor", "gzip.GzipCompressor", "lzma.LzmaCompressor", "lz4.Lz4Compressor"]
+)
 def test_django_rediss_compressors(make: Make, call: Call, name: str) -> None:
     cache = make(OPTIONS={"COMPRESSOR": f"django_redis.compressors.{name}"})
 
@@ -148,9 +252,9 @@ def test_a_serializer_for_djangos_backend(make: Make, call: Call, given: Any) ->
 
 def test_the_pickle_version(make: Make) -> None:
     cache = make(OPTIONS={"PICKLE_VERSION": 2})
-    cache.set("k", "v")
+    cache.set("k", ["v"])
 
-    assert get_redis_connection("made").get(cache.client.make_key("k"))[16:18] == b"\x80\x02"
+    assert get_redis_connection("made").get(cache.client.make_key("k"))[18:20] == b"\x80\x02"
     with pytest.raises(ImproperlyConfigured, match="PICKLE_VERSION"):
         make("other", OPTIONS={"PICKLE_VERSION": 99}).set("k", "v")
 

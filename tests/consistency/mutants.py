@@ -227,7 +227,7 @@ MUTANTS = (
     Mutant(
         "acknowledged before the ledger knows",
         "cachekit.invalidation:invalidate_tags",
-        "if not _done(one, step):",
+        "if not _done(one, step, waits=waits):",
         "if _keep(one, step):",
         HOT,
     ),

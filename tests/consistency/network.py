@@ -8,6 +8,7 @@ from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError, TimeoutError as RedisTimeoutError
 
+from cachekit.stores.wire import Heard
 from tests.consistency.hub import SECOND, Actor, Hub, Process
 from tests.consistency.redis_model import RedisModel
 from tests.consistency.scenarios import Scenario
@@ -15,6 +16,15 @@ from tests.consistency.scenarios import Scenario
 TIMEOUT = SECOND // 10
 TRIP = 400
 """The most microseconds that a message takes one way, as a rule."""
+
+
+class Posted:
+    """A message that nobody waits for, over a connection to one run of the server."""
+
+    def __init__(self, payload: bytes, heard: Heard, run: bytes | None) -> None:
+        self.payload, self.heard, self.run = payload, heard, run
+        self.done = False
+        self.replies: list[Any] | None = None
 
 
 class Network:
@@ -28,6 +38,8 @@ class Network:
         self._greeted: dict[Process | None, bytes] = {}
         """The run of the server that a process is connected to."""
         self._listening: dict[bytes, list[Actor]] = {}
+        self._posted: dict[Actor, list[Posted]] = {}
+        """What each actor has sent without waiting: it comes before whatever else that actor sends."""
         server.rings = self._rung
 
     def exchange(self, payload: bytes, replies: int, *, timeout: float | None = None) -> list[Any]:
@@ -35,6 +47,7 @@ class Network:
         hub, rng = self.hub, self.rng
         if hub.closing:
             raise RedisConnectionError("the world has ended")
+        self._arrive(hub.current())
         if (dice := rng.random()) < 0.6:  # each event costs a microsecond or two
             hub.sleep(30 + int(dice * TRIP))
         if self.down:
@@ -48,6 +61,37 @@ class Network:
         if rng.random() < 0.2:  # the way back takes time too; most of the readers do nothing meanwhile
             hub.sleep(int(rng.random() * TRIP))
         return answers
+
+    def post(self, payload: bytes, replies: int, heard: Heard) -> None:
+        """What `Wire.post` does: the message is on its way, and may be lost with the server."""
+        me = self.hub.current()
+        posted = Posted(payload, heard, self._greeted.get(self.hub.process))
+        self._posted.setdefault(me, []).append(posted)
+        lost = self.scenario.loss and self.rng.random() < self.scenario.loss
+        if not lost:
+            self.hub.spawn(self.host, lambda: self._land(posted), int(self.rng.random() * TRIP))
+
+    def hear(self) -> None:
+        """What `Wire.hear` does, for all threads of a process."""
+        for actor in list(self._posted):
+            if actor.process is self.hub.process:
+                self._arrive(actor)
+
+    @property
+    def owes(self) -> bool:
+        """What `Wire.owes` is."""
+        return any(actor.process is self.hub.process for actor in self._posted)
+
+    def _land(self, posted: Posted) -> None:
+        if not posted.done and not self.down and posted.run == self.server.run_id:
+            posted.done = True
+            posted.replies = self.server.exchange(posted.payload)
+
+    def _arrive(self, actor: Actor) -> None:
+        """Read the answers to what an actor has posted."""
+        for posted in self._posted.pop(actor, ()):
+            self._land(posted)
+            posted.heard(posted.replies)
 
     def distrust(self) -> None:
         """What `Wire.distrust` does."""

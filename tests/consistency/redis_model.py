@@ -25,6 +25,7 @@ class RedisModel:
         self.deadlines: dict[bytes, int] = {}
         self.run_id = b"run0"
         """The server's name, another one each time it is started."""
+        self.policy = b"noeviction"
         self.refusal: ResponseError | None = None
         """What writes are answered with; out of memory, those that would take some."""
         self.rings: Callable[[bytes], None] = lambda bell: None
@@ -37,11 +38,15 @@ class RedisModel:
             b"DEL": self._del,
             b"SET": self._set,
             b"PERSIST": self._persist,
-            b"INFO": lambda *_: b"run_id:%b\r\n" % self.run_id,
+            b"INFO": lambda _, section: self._told[section]() + b"\r\n",
             b"ROLE": lambda *_: [b"master"],
             b"HGET": lambda _, key, field: (self.find(key) or {}).get(field),
             b"EVAL": self._evaluate,
             b"EVALSHA": self._evaluate,
+        }
+        self._told: dict[bytes, Callable[[], bytes]] = {
+            b"server": lambda: b"run_id:" + self.run_id,
+            b"memory": lambda: b"maxmemory_policy:" + self.policy,
         }
         self._parsed: dict[bytes, list[list[bytes]]] = {}
 

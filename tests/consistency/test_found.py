@@ -14,7 +14,7 @@ ROOT = b"{sim}:root"
 
 
 def test_equal_ledger_times_do_not_prove_that_a_computation_began_later() -> None:
-    began = Outcome(started=1.0, header=Header(1, EPOCH, 500, 500, NEVER, 1, b""))
+    began = Outcome(started=1.0, header=Header(EPOCH, 500, 500, NEVER, 1, b""))
 
     assert not began.serves(EPOCH, 500, arrived=2.0)
     assert began.serves(EPOCH, 499, arrived=2.0)

@@ -142,7 +142,7 @@ class Pair:
         on = tags.encode(rng.sample(DEPENDENCIES, rng.randrange(1, 4)))
         key, transaction = rng.choice(("pair:a", "pair:b")), rng.choice(TRANSACTIONS)
         point = self.time - rng.randrange(3)
-        header = Header(1, b"an epoch", point, point, NEVER, 1, on)
+        header = Header(b"an epoch", point, point, NEVER, 1, on)
         return rng.choice(
             (
                 steps.Load(key),
@@ -165,6 +165,8 @@ class Pair:
 def _plain(reply: Any) -> Any:
     if isinstance(reply, list) and reply[:1] == [b"master"]:
         return reply[:1]
+    if isinstance(reply, bytes) and b"maxmemory_policy:" in reply:
+        return re.findall(rb"maxmemory_policy:(\w+)", reply)
     if isinstance(reply, bytes) and b"run_id:" in reply:
         return re.findall(rb"run_id:(\w+)", reply)
     return type(reply) if isinstance(reply, Exception) else reply

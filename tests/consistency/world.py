@@ -32,7 +32,8 @@ class Worker(Process):
         self.skew = world.rng.randrange(-20_000, 20_000)
         self.flights = flights.Flights()
         self.undelivered: dict[str, list[Invalidate]] = {}
-        self.courier: Any = None
+        self.posted: set[str] = set()
+        self.courier: Any = (None, 0.0)
         self.connections: list[Connection] = []
         self.store = redis.RedisStore(ALIAS, "sim", None)  # type: ignore[arg-type]
         self.store.wire = world.network  # type: ignore[assignment]
@@ -51,6 +52,7 @@ class World:
         """By how much the cache server's clock is wrong."""
         self.auditor = Auditor(self.hub, tracing=tracing)
         self.server = RedisModel(lambda: self.hub.now + self.offset)
+        self.server.policy = b"allkeys-random" if scenario.evictions else b"noeviction"
         self.network = Network(self.hub, self.server, self.rng, scenario)
         self.database = Database(self.hub, self.rng, scenario, self.auditor)
         self.outside = Process("outside")
@@ -98,15 +100,18 @@ class World:
     def _enter(self, before: Process | None, after: Process) -> None:
         """Put a process's globals in the place of another's."""
         if isinstance(before, Worker):
-            before.courier = invalidation._courier
+            before.courier = invalidation._courier, invalidation._busy_until
         if isinstance(after, Worker):
             engine.flights = after.flights
-            invalidation._undelivered = after.undelivered
-            invalidation._courier = after.courier
+            invalidation._undelivered, invalidation._posted = after.undelivered, after.posted
+            invalidation._courier, invalidation._busy_until = after.courier
 
     @contextmanager
     def plugged(self) -> Iterator[None]:
-        """Have cachekit's modules find this world where they look for the real one."""
+        """Have cachekit's modules find this world where they look for the real one, which keeps out of it."""
+        if invalidation._courier is not None:
+            invalidation.forget()
+            invalidation._courier[1].join()
         with ExitStack() as stack:
             for module, name, value in self._plugs():
                 stack.callback(setattr, module, name, getattr(module, name))
@@ -139,7 +144,7 @@ class World:
         yield invalidation, "drained", lambda alias: self.relay(*self.database.outbox)
         yield invalidation, "aliases", lambda: [ALIAS]
         yield invalidation, "threading", SimpleNamespace(Thread=self._thread)
-        for name in ("_undelivered", "_courier"):
+        for name in ("_undelivered", "_posted", "_courier", "_busy_until"):
             yield invalidation, name, getattr(invalidation, name)
         yield engine, "flights", engine.flights
         yield flights, "Future", lambda: Landing(hub)
@@ -156,6 +161,7 @@ class World:
             yield module, "replicas", lambda: behind or {}
         yield ongoing, "_local", ActorLocal()
         yield transactions, "uuid4", lambda: SimpleNamespace(hex=rng.randbytes(8).hex())
+        yield transactions, "time", clock
         yield transactions, "connections", SimpleNamespace(settings={ALIAS: {}, REPLICA: {}})
         yield transactions, "outbox", outbox_of(self.database, lambda: hub.current().write)
 

@@ -10,7 +10,7 @@ from cachekit.core.entry import NEVER, Header
 from cachekit.exceptions import InvalidTag
 
 EPOCH = b"epoch-01"
-INNER = Header(1, EPOCH, read_point=80, oldest=70, expiry=500, cost=1, tags=tags.encode(["a.b#1"]))
+INNER = Header(EPOCH, read_point=80, oldest=70, expiry=500, cost=1, tags=tags.encode(["a.b#1"]))
 
 
 def test_an_inner_entry_hands_on_tags_point_age_and_expiry() -> None:

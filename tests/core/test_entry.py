@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cachekit.core.entry import FORMAT, NEVER, Found, Header, Verdict, judge, seal, unseal
 
 EPOCH = b"epoch-01"
 SECOND = 1_000_000
-HEADER = Header(1, EPOCH, 100 * SECOND, 99 * SECOND, 110 * SECOND, 2 * SECOND, b"tags")
+HEADER = Header(EPOCH, 100 * SECOND, 99 * SECOND, 110 * SECOND, 2**21, b"tags")
 
 
 def found(header: Header | None = HEADER, *, epoch: bytes = EPOCH, newest: int = 0) -> Found:
@@ -21,11 +23,62 @@ def test_an_envelope_survives_the_way_there_and_back() -> None:
     assert unseal(seal(header, b"payload")) == (header, b"payload")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"oldest": 100 * SECOND},
+        {"oldest": 0},
+        {"expiry": NEVER},
+        {"expiry": 1},
+        {"read_point": 2**61, "oldest": 2**60, "expiry": (2**61 // 1000 + 5) * 1000},
+        {"expiry": 100 * SECOND},
+        {"expiry": 100 * SECOND + 2**45 * 1000},
+        {"expiry": 100 * SECOND + (2**32 - 1) * 1000},
+        {"cost": 0},
+        {"oldest": 0, "expiry": 0, "tags": b""},
+    ],
+)
+def test_unusual_times_survive_too(changes: dict[str, Any]) -> None:
+    header = HEADER._replace(**changes)
+    sealed = seal(header, b"payload")
+
+    assert unseal(sealed) == (header, b"payload")
+    assert [unseal(sealed[:length]) for length in range(len(sealed) - len(b"payload"))] == [(None, b"")] * (
+        len(sealed) - len(b"payload")
+    )
+
+
+def test_the_shortest_entries_survive() -> None:
+    header = HEADER._replace(tags=b"")
+
+    assert unseal(seal(header, b"")) == (header, b"")
+    assert unseal(seal(header._replace(expiry=1000), b"")) == (header._replace(expiry=1000), b"")
+
+
+def test_an_expiry_is_kept_to_the_millisecond() -> None:
+    header, _ = unseal(seal(HEADER._replace(expiry=110 * SECOND + 1999), b""))
+
+    assert header is not None
+    assert header.expiry == 110 * SECOND + 1000
+
+
+def test_an_envelope_is_26_bytes_beside_tags_and_payload() -> None:
+    assert len(seal(HEADER._replace(oldest=HEADER.read_point, tags=b""), b"")) == 26
+
+
+@pytest.mark.parametrize("cost", [1, 999, 12_345, 1_000_000, 600_000_000])
+def test_a_cost_is_kept_well_enough(cost: int) -> None:
+    header, _ = unseal(seal(HEADER._replace(cost=cost), b""))
+
+    assert header is not None
+    assert header.cost == pytest.approx(cost, rel=0.001, abs=1)
+
+
 def test_a_cost_too_great_for_its_field_is_the_greatest() -> None:
     header, _ = unseal(seal(HEADER._replace(cost=2**40), b""))
 
     assert header is not None
-    assert header.cost == 2**32 - 1
+    assert header.cost == 65_504 * 2**14
 
 
 @pytest.mark.parametrize("data", [None, b"", FORMAT, b"\x80\x05pickle" + b"." * 60, seal(HEADER, b"")[:-1]])

@@ -10,7 +10,7 @@ from cachekit.core.entry import NEVER, Header
 from cachekit.core.flights import Flights, Job, Moments, Outcome
 
 EPOCH = b"epoch-01"
-HEADER = Header(1, EPOCH, read_point=100, oldest=100, expiry=NEVER, cost=1, tags=b"")
+HEADER = Header(EPOCH, read_point=100, oldest=100, expiry=NEVER, cost=1, tags=b"")
 KEY = ("default", "k")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
+import re
 import uuid
 from collections import OrderedDict
 from typing import Any
@@ -100,7 +101,7 @@ def test_the_same_thing_makes_the_same_key(one: Any, other: Any) -> None:
 
 
 def test_ten_megabytes_make_a_short_key() -> None:
-    assert len(fingerprint("x" * 10_000_000)) == 32
+    assert re.fullmatch(r"[\w-]{22}", fingerprint("x" * 10_000_000))
 
 
 @pytest.mark.parametrize(("value", "hint"), [(object(), "object"), (lambda: 1, "key=lambda"), (Author(), "unsaved")])

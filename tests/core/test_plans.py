@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from cachekit.core import steps
-from cachekit.core.codecs import SignedPickle
 from cachekit.core.entry import NEVER, Found, Header, Verdict
 from cachekit.core.flights import Flights, Job, Outcome
 from cachekit.core.plans import Answer, Join, Produce, Produced, Visit, renew
 from cachekit.core.policy import Policy, Spec
 from cachekit.exceptions import StoreUnavailable
+from cachekit.signing import pickles
 
 EPOCH = b"epoch-01"
 SECOND = 1_000_000
-HEADER = Header(1, EPOCH, read_point=100, oldest=100, expiry=NEVER, cost=0, tags=b"")
+HEADER = Header(EPOCH, read_point=100, oldest=100, expiry=NEVER, cost=0, tags=b"")
 EMPTY = Found(None, b"", EPOCH, 90, 0)
 HELD = steps.Begun(EPOCH, 100, holder="another")
 LEADS = steps.Begun(EPOCH, 100, token="mine")
@@ -26,7 +26,7 @@ LEADS = steps.Begun(EPOCH, 100, token="mine")
 
 def visit(found: Found | None = EMPTY, verdict: Verdict = Verdict.MISSING, **more: Any) -> Visit:
     policy = Policy(wait=more.pop("wait", 5), grace=more.pop("grace", 0))
-    spec = Spec("default", "k", "function", "f", policy, SignedPickle(lambda: [b"k"]))
+    spec = Spec("default", "k", "function", "f", policy, pickles)
     return Visit(spec, found, verdict, Job(), time.monotonic(), 105, **more)
 
 

@@ -109,10 +109,35 @@ def test_a_hundred_thousand_tags_can_be_written_and_read() -> None:
     assert tags.readable(blob) == ["100000 free tags"]
 
 
-@pytest.mark.parametrize("blob", [b"r", b"r\x03a.b\x00\x00\x00\x09", b"f\x02\xff\xfe\x00\x00\x00\x00"])
+@pytest.mark.parametrize(
+    "blob",
+    [
+        b"\x40",
+        b"\x40\x03a.",
+        b"\x40\x03a.b\x09",
+        b"\x40\x03a.b\xff\x00",
+        b"\x01\x01a",
+        b"\xe0\x00",
+        b"\x00\x02\xff\xfe",
+    ],
+)
 def test_bytes_that_are_no_dependencies_are_refused(blob: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         tags.layout(blob)
+
+
+def test_names_share_their_beginnings() -> None:
+    blob = tags.encode(["shop.product", "shop.category", "homepage"])
+
+    assert len(blob) == 2 + 13 + 2 + 7 + 2 + 1 + 8
+    assert tags.families(blob) == {"shop.product", "shop.category", "~"}
+
+
+@given(some.lists(some.from_regex(r"\A[a-zé]{1,40}\.[a-zé]{1,40}\Z")), some.lists(NAMES))
+def test_names_come_back(tables: list[str], others: list[str]) -> None:
+    blob = tags.encode([*tables, *others])
+
+    assert tags.families(blob) == {tags.parse(name).family for name in (*tables, *others)}
 
 
 def test_people_read_families_and_counts() -> None:

@@ -12,8 +12,9 @@ from django.test import Client
 from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies
 
 from cachekit import browser
-from cachekit.core.codecs import sign
 from cachekit.core.entry import Header, seal
+from cachekit.core.formats import PICKLE
+from cachekit.core.packing import sign
 from cachekit.signing import signing_keys
 from cachekit.stores import store_for
 from tests.dashboard.people import url
@@ -34,11 +35,11 @@ def put(name: str, data: bytes) -> bytes:
 
 
 def entry(payload: bytes) -> bytes:
-    return seal(Header(1, b"epochnow", 1_790_000_000_000_000, 0, 1_790_000_300_000_000, 1_500, b""), payload)
+    return seal(Header(b"epochnow", 1_790_000_000_000_000, 0, 1_790_000_300_000_000, 1_500, b""), payload)
 
 
 def signed(body: bytes) -> bytes:
-    return sign(body, signing_keys()[0]) + body
+    return b"%c%b%b" % (PICKLE, sign(PICKLE, body, signing_keys()[0]), body)
 
 
 def test_following_the_pages_shows_every_key(operator: Client, alias: str) -> None:

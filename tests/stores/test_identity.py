@@ -141,7 +141,7 @@ def test_another_server_is_told_again_what_the_last_one_was_told(server: Valkey,
         reader = moved_to(promoted, neighbour())
         begun = call(reader.do, steps.Begin("key"))
         on = tags.encode(["homepage"])
-        header = Header(1, begun.epoch, begun.read_point, begun.read_point, NEVER, 1, on)
+        header = Header(begun.epoch, begun.read_point, begun.read_point, NEVER, 1, on)
         call(reader.do, steps.Save(reader.key("key"), seal(header, b"old"), 0, on))
         assert reader.load(reader.key("key")).newest <= header.read_point
 

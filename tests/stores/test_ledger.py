@@ -41,7 +41,7 @@ def put(store: Store, key: str, *names: str, call: Call | None = None) -> tuple[
     do = store.do if call is None else lambda step: call(store.do, step)
     begun = do(steps.Begin(key))
     blob = tags.merge(names, [])
-    header = Header(1, begun.epoch, begun.read_point, begun.read_point, NEVER, 0, blob)
+    header = Header(begun.epoch, begun.read_point, begun.read_point, NEVER, 0, blob)
     return begun, do(steps.Save(key, seal(header, b"payload"), 0, blob))
 
 
@@ -189,7 +189,7 @@ def test_a_root_lost_while_computing_makes_the_result_stale(redis: RedisStore, c
     begun = redis.do(steps.Begin("k"))
     client.delete(redis.ledger.root)
     redis.do(steps.Begin("other"))
-    header = Header(1, begun.epoch, begun.read_point, begun.read_point, NEVER, 0, b"")
+    header = Header(begun.epoch, begun.read_point, begun.read_point, NEVER, 0, b"")
 
     saved = redis.do(steps.Save("k", seal(header, b""), 0, b""))
 
@@ -317,7 +317,7 @@ def test_saving_gives_the_lease_back_and_rings(redis: RedisStore) -> None:
     waiter = threading.Thread(target=wait)
     waiter.start()
     time.sleep(0.05)
-    header = Header(1, mine.epoch, mine.read_point, mine.read_point, NEVER, 0, b"")
+    header = Header(mine.epoch, mine.read_point, mine.read_point, NEVER, 0, b"")
     redis.do(steps.Save("k", seal(header, b""), 0, b"", mine.token))
     waiter.join()
 
@@ -358,7 +358,7 @@ def test_memory_drops_the_entry_not_used_for_longest(monkeypatch: pytest.MonkeyP
 def test_memory_forgets_what_is_over() -> None:
     now = [1000.0]
     store = MemoryStore("memory", "test", clock=lambda: now[0])
-    store.do(steps.Save("k", seal(Header(1, store._epoch, 0, 0, NEVER, 0, b""), b""), 500, b""))
+    store.do(steps.Save("k", seal(Header(store._epoch, 0, 0, NEVER, 0, b""), b""), 500, b""))
 
     now[0] += 0.6
 

@@ -212,3 +212,68 @@ def test_a_unix_socket_will_do(call: Call, own_valkey: Valkey, use_cache: Any) -
     assert isinstance(store, RedisStore)
 
     assert call(Both(store).exchange, pack("PING"), 1) == [b"PONG"]
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    store = store_for("default")
+    assert isinstance(store, RedisStore)
+    yield (wire := Wire(store.pool))
+    wire.drop()
+
+
+def test_what_is_posted_comes_before_what_is_asked_next(wire: Wire) -> None:
+    heard: list[Any] = []
+
+    wire.post(pack("INCR", "n") + pack("INCR", "n"), 2, heard.append)
+    wire.post(pack("LPUSH", "n", "x"), 1, heard.append)
+
+    assert not heard
+    assert wire.owes
+    assert wire.exchange(pack("GET", "n"), 1) == [b"2"]
+    assert heard[0] == [1, 2]
+    assert isinstance(heard[1][0], ResponseError)
+    assert not wire.owes
+
+
+def test_what_was_posted_can_be_heard_of_without_asking(wire: Wire, valkey: Valkey) -> None:
+    heard: list[Any] = []
+    wire.post(pack("INCR", "n"), 1, heard.append)
+    before = clients(valkey)
+
+    wire.hear()
+    wire.hear()
+
+    assert heard == [[1]]
+    assert clients(valkey) == before
+
+
+def test_who_posted_learns_that_the_connection_was_lost(own_valkey: Valkey, use_cache: Any) -> None:
+    use_cache(own_valkey.url)
+    store = store_for("default")
+    assert isinstance(store, RedisStore)
+    wire = Wire(store.pool)
+    wire.exchange(pack("PING"), 1)
+    heard: list[Any] = []
+    own_valkey.pause()
+    wire.post(pack("INCR", "n"), 1, heard.append)
+    own_valkey.kill()
+
+    with pytest.raises(RedisConnectionError):
+        wire.hear()
+
+    assert heard == [None]
+
+
+def test_a_child_hears_nothing_of_what_its_parent_posted(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Any] = []
+    wire.post(pack("INCR", "n"), 1, heard.append)
+    kept = wire._free
+
+    monkeypatch.setattr("cachekit.stores.wire.os.getpid", lambda: -1)
+    wire.hear()
+    monkeypatch.undo()
+
+    assert not heard
+    kept.pop().talk(b"", 0)
+    assert heard == [[1]]

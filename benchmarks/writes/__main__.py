@@ -1,7 +1,8 @@
 """Save a row in a transaction beside the peers (PostgreSQL, fsync on), with more and more entries that depend on it.
 
 Each peer runs in a process, on a Valkey server and in a database of its own, clients and servers pinned to a core each;
-chunks are interleaved in an order drawn anew. A ratio is to the uncached save, round by round. Peers that are not installed are left out.
+chunks are interleaved in an order drawn anew. A ratio is to the uncached save, round by round. Peers that are not
+installed are left out.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def test_a_peer_measures_in_a_process_of_its_own() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=100,
     )
     ready, prepared, timed, counted, failed = map(json.loads, done.stdout.splitlines())
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from benchmarks.lines import STYLE
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM, STEP = 760, 230, 80, 56, 40, 20
+DARK = "@media(prefers-color-scheme:dark){.m{stroke:#ddd}}"
 GOOD, BAD, PLAIN = "#0b7a4b", "#c0392b", "#6c7a89"
 
 
@@ -44,7 +45,7 @@ def bars(title: str, below: str, groups: Sequence[Group], mark: float | None = N
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
-        f"<title>{escape(title)}</title><style>{STYLE}.h{{font-weight:600}}.m{{stroke:#222}}</style>",
+        f"<title>{escape(title)}</title><style>{STYLE}.h{{font-weight:600}}.m{{stroke:#222}}{DARK}</style>",
         f'<text class="t" x="8" y="22">{escape(title)}</text>',
         f'<text class="s" x="{LEFT}" y="{height - 6}">{escape(below)}</text>',
     ]

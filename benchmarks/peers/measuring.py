@@ -27,10 +27,6 @@ class Measured:
         self.loop = loop
         self.awaited = inspect.iscoroutinefunction(getattr(call, "func", call))
 
-    def once(self) -> Any:
-        """Call it."""
-        return self.loop.run_until_complete(self.call()) if self.awaited else self.call()
-
     def timed(self, samples: int, repeated: int) -> Chunk:
         """Return the microseconds of a call, for each sample of `repeated` calls."""
         gc.disable()
@@ -62,8 +58,10 @@ class Measured:
         """Return the functions that take most, with microseconds and calls for each call; the profiler slows Python."""
         profile = cProfile.Profile()
         profile.enable()
-        for _ in range(calls):
-            self.once()
+        if self.awaited:
+            self.loop.run_until_complete(_awaited(self.call, calls, 1))
+        else:
+            _called(self.call, calls, 1)
         profile.disable()
         table: Any = pstats.Stats(profile).stats  # type: ignore[attr-defined]
         rows = [

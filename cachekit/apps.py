@@ -24,7 +24,7 @@ class CachekitConfig(AppConfig):
         orm.install()
         post_migrate.connect(_refresh_triggers, sender=self, dispatch_uid="cachekit.triggers")
         logs.install()
-        computing.plug(orm.dirty_tags, orm.oldest)
+        computing.plug(orm.dirty_tags, orm.oldest, orm.apart)
         invalidation.plug(orm.drained, orm.open_connections)
         invalidation.plug_recorder(outbox.record)
         hooks.subscribe(hooks.Lookup, stats.count)

@@ -43,10 +43,27 @@ snapshot: Callable[[], float | None] = _no_snapshot
 """Asks for a moment (monotonic) before the oldest snapshot that transactions open here read; plugged in as above."""
 
 
-def plug(dirty: Callable[[], Collection[str]], oldest: Callable[[], float | None]) -> None:
-    """Say who knows what open transactions have written, and since when they see nothing new."""
-    global dirty_tags, snapshot
-    dirty_tags, snapshot = dirty, oldest
+apart: Callable[[], bool] = bool
+"""Asks whether an open transaction has written, has locked rows or reads a snapshot; plugged in as above."""
+
+
+def plug(
+    dirty: Callable[[], Collection[str]], oldest: Callable[[], float | None], transacting: Callable[[], bool]
+) -> None:
+    """Say who knows what open transactions have written, since when they see nothing new, whether any is special."""
+    global dirty_tags, snapshot, apart
+    dirty_tags, snapshot, apart = dirty, oldest, transacting
+
+
+def tracks() -> bool:
+    """Tell whether what is read here may be judged by the mirror.
+
+    Not in a transaction that has written or locked rows, nor for what must be computed from what the store has checked.
+    """
+    if apart():
+        return False
+    outer = current.get()
+    return outer is None or not outer.strict
 
 
 class Made(NamedTuple):
@@ -158,6 +175,8 @@ def _computing(store: Store, visit: Visit, step: Produce) -> Iterator[tuple[Capt
     point = begun.read_point if begun else 0
     capture = Capture(begun.epoch if begun else b"", point, spec.policy.tags, store.samples)
     capture.depend(*spec.tags)
+    outer_capture = current.get()
+    capture.strict = not spec.policy.near or (outer_capture is not None and outer_capture.strict)
     if begun is not None and visit.found is not None and visit.found.epoch == begun.epoch:
         capture.changed = visit.found.newest
     token = begun.token if begun else ""

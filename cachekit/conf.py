@@ -36,6 +36,12 @@ class Conf:
     """What compresses large values: `zlib`, `lz4`, `zstd`, or nothing."""
     COMPRESS_FROM: int = 1024
     """How large a value must be to be compressed."""
+    NEAR: bool = False
+    """Whether doors keep what they hand out in the process too, where they do not say so themselves."""
+    NEAR_ENTRIES: int = 10_000
+    """The most entries that a process keeps of an alias."""
+    NEAR_BYTES: int = 64 * 1024 * 1024
+    """The most bytes, more or less, that they take."""
     BREAKER_FAILURES: int = 3
     """So many failures in a row open the circuit."""
     BREAKER_PAUSE: float = 1

@@ -21,6 +21,7 @@ from cachekit.core.tags import touches
 from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import acatch_up, ainvalidate, catch_up, invalidate, pending
 from cachekit.modes import BYPASSING, entered, mode
+from cachekit.near import Brought, brought, near_for, taken
 from cachekit.stores import Store, store_for
 
 __all__ = ["aget_or_set", "ainvalidate", "aresolve", "get_or_set", "invalidate", "refreshing", "resolve", "uncached"]
@@ -60,7 +61,7 @@ def resolve(spec: Spec, produce: Callable[[], Any]) -> Answer:
     if _bypasses(spec, given):
         return Answer(Verdict.MISSING, None, value=produce(), computed=True)
     store = store_for(spec.alias)
-    seen = _judged(spec, store, _load(store, spec))
+    seen = _near(spec, given) or _judged(spec, store, _load(store, spec))
     if given.SHADOW and shadowing.covers(spec, given.SHADOW):
         return shadowing.resolve(store, spec, seen, produce)
     if isinstance(seen, Answer):
@@ -82,7 +83,7 @@ async def aresolve(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Answer:
     if _bypasses(spec, given):
         return Answer(Verdict.MISSING, None, value=await produce(), computed=True)
     store = store_for(spec.alias)
-    seen = _judged(spec, store, await _aload(store, spec))
+    seen = _near(spec, given) or _judged(spec, store, await _aload(store, spec))
     if given.SHADOW and shadowing.covers(spec, given.SHADOW):
         return await shadowing.aresolve(store, spec, seen, produce)
     if isinstance(seen, Answer):
@@ -107,6 +108,30 @@ def _bypasses(spec: Spec, given: Conf) -> bool:
     elif (outer := current.get()) is not None:
         outer.depend(*spec.tags, *spec.policy.tags)
     return True
+
+
+def _near(spec: Spec, given: Conf) -> Answer | None:
+    """Return what this process holds and knows to be fresh; in shadow mode it serves nothing."""
+    if not spec.policy.near or given.SHADOW or mode.get() == "refresh" or not computing.tracks():
+        return None
+    near = near_for(spec.alias)
+    kept = taken(near, spec.key) if near is not None else None
+    if kept is None:
+        return None
+    outer = current.get()
+    if outer is not None:
+        outer.take_in(kept.header, kept.upto)
+    _count(spec, "hit")
+    return Answer(Verdict.FRESH, kept.header, kept.upto, value=kept.value)
+
+
+def _brought_near(spec: Spec, answer: Answer, now: int) -> Answer:
+    """Keep in this process what the store has just found fresh."""
+    near = near_for(spec.alias)
+    if near is None or answer.header is None:
+        return answer
+    given = Brought(answer.value, answer.payload, spec.codec, now, spec.policy.beta)
+    return answer._replace(value=brought(near, spec.key, answer.header, answer.read_point, given))
 
 
 def _load(store: Store, spec: Spec) -> Found | None:
@@ -142,7 +167,7 @@ def _judged(spec: Spec, store: Store, found: Found | None) -> Answer | Visit | N
             answer = _decoded(spec, Answer(verdict, header, max(header.read_point, found.last), found.payload))
             if answer is not None:
                 _count(spec, "hit")
-                return answer
+                return _brought_near(spec, answer, now) if spec.policy.near else answer
             verdict = Verdict.MISSING
     if dirty or past:  # own writes are not committed yet, what is past is over: nobody else may see what comes of it
         _set_apart(spec)

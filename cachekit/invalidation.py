@@ -235,6 +235,7 @@ def _steps(tags: Iterable[str], why: str, by: str, mark: str, only: Collection[s
 
 
 def _keep(alias: str, step: Invalidate) -> None:
+    store_for(alias).hold(on=True)
     with _lock:
         waiting = _undelivered.setdefault(alias, [])
         if len(waiting) < MAX_WAITING:
@@ -284,3 +285,4 @@ def _delivered(alias: str, step: Invalidate) -> None:
             _undelivered[alias] = left
         else:
             _undelivered.pop(alias, None)
+            store_for(alias).hold(on=False)

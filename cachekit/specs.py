@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     wait: float
     tags: tuple[str, ...]
     codec: str
+    near: bool
     newer_than_snapshot: bool
     audit: bool
     alias: str
@@ -76,6 +77,7 @@ def policy_of(given: Conf, options: tuple[tuple[str, Any], ...]) -> Policy:
         "negative_timeout": given.NEGATIVE_TIMEOUT,
         "jitter": given.JITTER,
         "wait": given.LEASE_WAIT,
+        "near": given.NEAR,
         "newer_than_snapshot": given.NEWER_THAN_SNAPSHOT,
     }
     return Policy(**{**defaults, **dict(options)})

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connections
 
-from cachekit import engine, hooks, invalidation, stats, stores, suspects
+from cachekit import engine, hooks, invalidation, near, stats, stores, suspects
 from cachekit.orm import transactions
 from cachekit.stores.memory import MemoryStore
 
@@ -20,6 +20,7 @@ def reset() -> None:
         if isinstance(store, MemoryStore):
             store.clear()
     stores.forget()
+    near.forget()
     invalidation.forget()
     engine.flights.forget()
     stats.forget()

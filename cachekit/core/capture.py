@@ -32,6 +32,7 @@ class Capture:
         "oldest",
         "read_point",
         "refusal",
+        "strict",
         "taint",
         "undated",
     )
@@ -51,6 +52,8 @@ class Capture:
         """Whether nobody knows from when is what was read."""
         self.changed = 0
         """When what the last value depended on was invalidated, as far as it is known."""
+        self.strict = True
+        """Whether what is read for it must be checked in the store."""
         self._samples = samples
         self.refusal = ""
         """Why this value must not be stored."""

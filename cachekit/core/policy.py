@@ -31,6 +31,8 @@ class Policy:
     """How eagerly an entry is renewed before it expires (XFetch); 0 never."""
     codec: str = ""
     """How values are written: `pickle`, `json` or `msgpack`; empty as the alias says."""
+    near: bool = False
+    """Whether it is also kept in the process, and judged by the mirror: a read may miss what the last 0.4 s brought."""
     tags: tuple[str, ...] = ()
     """What every entry depends on beside what it reads through the ORM."""
     newer_than_snapshot: bool = False

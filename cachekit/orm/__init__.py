@@ -3,12 +3,13 @@
 from cachekit.orm.compilers import install
 from cachekit.orm.outboxes import drained
 from cachekit.orm.queries import CachedManager, CachedQuerySet, cached_query
-from cachekit.orm.snapshots import oldest
+from cachekit.orm.snapshots import apart, oldest
 from cachekit.orm.transactions import dirty_tags, open_connections
 
 __all__ = [
     "CachedManager",
     "CachedQuerySet",
+    "apart",
     "cached_query",
     "dirty_tags",
     "drained",

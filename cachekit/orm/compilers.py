@@ -39,6 +39,8 @@ def _executing(execute: Callable[..., Any]) -> Callable[..., Any]:
     def execute_sql(self: SQLCompiler, *args: Any, **kwargs: Any) -> Any:
         if isinstance(self, (SQLUpdateCompiler, SQLDeleteCompiler)):
             return _write(self, lambda: execute(self, *args, **kwargs))
+        if self.query.select_for_update:
+            ongoing.locking(self.connection)
         capture = current.get()
         if capture is None:
             rows = _known(lambda: execute(self, *args, **kwargs))
@@ -157,4 +159,6 @@ def _raw(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context
         return execute(sql, params, many, context)
     if "ISOLATION" in (text := str(sql).upper()):
         snapshots.isolated(context["connection"], text)
+    if "FOR " in text and ("UPDATE" in text or "SHARE" in text):
+        ongoing.locking(context["connection"])
     return rawsql.carried_out(context["connection"], sql, lambda: execute(sql, params, many, context), many=many)

@@ -18,13 +18,15 @@ _local = threading.local()
 class Transaction:
     """A transaction of one connection, from before its first statement until its end."""
 
-    __slots__ = ("_connection", "began", "over", "tags")
+    __slots__ = ("_connection", "began", "locks", "over", "tags")
 
     def __init__(self, connection: BaseDatabaseWrapper, began: float) -> None:
         self._connection = ref(connection)
         self.began = began
         """A moment (monotonic) before its first statement; minus infinity where nobody saw it begin."""
         self.tags: dict[str, None] = {}
+        self.locks = False
+        """Whether it has asked for rows to be locked: what is read after that must be what is committed."""
         self.over = False
 
     @property
@@ -65,6 +67,12 @@ def writing(connection: BaseDatabaseWrapper) -> Transaction:
     one = of(connection) or Transaction(connection, -math.inf)
     _register(connection, one)
     return one
+
+
+def locking(connection: BaseDatabaseWrapper) -> None:
+    """Note that the open transaction is about to lock rows."""
+    if not commits_by_itself(connection):
+        writing(connection).locks = True
 
 
 def here() -> Collection[Transaction]:

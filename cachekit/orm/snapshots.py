@@ -57,6 +57,12 @@ def oldest() -> float | None:
     return min(moments, default=None)
 
 
+def apart() -> bool:
+    """Tell whether an open transaction has written, has locked rows, or reads a snapshot."""
+    opened = ongoing.here()
+    return bool(opened) and (any(one.tags or one.locks for one in opened) or oldest() is not None)
+
+
 def sees_the_latest(connection: Any) -> bool:
     """Tell whether each statement of the open transaction sees what has been committed before it."""
     if connection.vendor == "sqlite":  # it holds the write lock from its start, or has its database to itself

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from cachekit.core.entry import Found
+from cachekit.core.mirror import Mirror
 from cachekit.core.samples import Samples
 from cachekit.core.steps import Invalidate, Step
 
@@ -55,6 +56,12 @@ class Store(Protocol):
 
     def now(self) -> int:
         """Return the ledger's time in microseconds, as well as this process knows it."""
+
+    def follow(self) -> Mirror | None:
+        """Have this process's mirror of the ledger kept from now on; None where the ledger is in this process."""
+
+    def hold(self, *, on: bool) -> None:
+        """Have nothing judged by the mirror while this process owes the store an invalidation."""
 
     def key(self, *parts: str) -> str:
         """Return the name of an entry."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
 from redis.exceptions import ConnectionError as RedisConnectionError, NoScriptError, ReadOnlyError, ResponseError
 
 from cachekit.core import steps, tags
 from cachekit.core.entry import NEVER, Found, unseal
+from cachekit.core.mirror import Beat
 from cachekit.stores import scripts
 from cachekit.stores.scripts import Exchange, Talk, places, told_as
 from cachekit.stores.wire import code_of, pack, raised
@@ -181,6 +182,18 @@ class Ledger:
             self._seen[key] = blob
         return blob
 
+    def beat(self) -> tuple[Exchange, Callable[[Sequence[Any]], Beat]]:
+        """Return the question how far the ledger is, and what reads the answer."""
+        proof, proofs = (self._proof, 3) if self._bound else (b"", 0)
+
+        def read(replies: Sequence[Any]) -> Beat:
+            epoch, seq, last = replies[0]
+            newest = int(last or 0)
+            since = self._since(replies[1:], newest) if proofs else 0
+            return Beat(epoch or b"", int(seq or 0), newest, since)
+
+        return Exchange(pack("HMGET", self.root, "epoch", "seq", "last") + proof, 1 + proofs), read
+
     # Computing
 
     def begin(self, step: steps.Begin) -> Talk:
@@ -260,7 +273,8 @@ class Ledger:
 
     def withdraw(self, step: steps.Withdraw) -> Talk:
         """Take intents back."""
-        yield from self._run("withdraw", (self.root,), new_epoch(), BUCKET_LIMIT, step.transaction, *places(step.tags))
+        keys = (self.root, self.events)
+        yield from self._run("withdraw", keys, new_epoch(), BUCKET_LIMIT, step.transaction, *places(step.tags))
 
     def _run(self, name: str, keys: tuple[str, ...], *arguments: bytes | str | int) -> Talk:
         known = scripts.script(name)

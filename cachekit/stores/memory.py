@@ -108,6 +108,12 @@ class MemoryStore:
             return None
         return self.do(step)
 
+    def follow(self) -> None:
+        """Do nothing: the ledger is at hand."""
+
+    def hold(self, *, on: bool) -> None:
+        """Do nothing: memory is never owed anything."""
+
     @property
     def evicts(self) -> bool:
         """Tell that points are folded, never evicted."""

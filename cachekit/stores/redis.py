@@ -17,11 +17,13 @@ from cachekit import hooks
 from cachekit.conf import conf
 from cachekit.core import steps
 from cachekit.core.entry import Found
+from cachekit.core.mirror import Mirror
 from cachekit.core.samples import Samples
 from cachekit.core.tags import EVERYTHING
 from cachekit.exceptions import StoreUnavailable
 from cachekit.stores.awaited import async_connection
 from cachekit.stores.breaker import Breaker
+from cachekit.stores.channel import Follower
 from cachekit.stores.ledger import Ledger
 from cachekit.stores.scripts import Exchange, Talk
 from cachekit.stores.wire import AsyncWire, Wire, code_of, nothing
@@ -77,6 +79,8 @@ class RedisStore:
         self._guard = Guard(self)
         self._insisting = Guard(self, insists=True)
         self.samples = Samples()
+        self.mirror = Mirror()
+        self.follower = Follower(self)
         self._offset = 0
         self._talks = {
             steps.Load: self.ledger.load,
@@ -134,6 +138,7 @@ class RedisStore:
     def failed(self, error: Exception) -> None:
         """Note that the server did not answer, or refused to write: who answers next may be another."""
         self.troubles += 1
+        self.mirror.void()
         if isinstance(error, ResponseError):
             self.wire.distrust()
             self.awire.distrust()
@@ -192,6 +197,15 @@ class RedisStore:
                 self.wire.hear()
         return owes
 
+    def follow(self) -> Mirror:
+        """Have this process's mirror of the ledger kept from now on."""
+        self.follower.follow()
+        return self.mirror
+
+    def hold(self, *, on: bool) -> None:
+        """Have nothing judged by the mirror while this process owes the server an invalidation."""
+        self.mirror.hold(on=on)
+
     def now(self) -> int:
         """Return the server's time in microseconds, as of the offset seen at the last read point."""
         return time.time_ns() // 1000 + self._offset
@@ -209,7 +223,8 @@ class RedisStore:
         return self._guard
 
     def reset(self) -> None:
-        """Close idle connections, forget the breaker's state and which tags were seen."""
+        """Close idle connections, follow nothing, forget the breaker's state and which tags were seen."""
+        self.follower.stop()
         self.wire.drop()
         self.ledger.forget()
         self.breaker.succeeded()
@@ -251,8 +266,11 @@ class RedisStore:
         if type(step) is steps.Begin:
             self._offset = answer.read_point - time.time_ns() // 1000
             self.samples.note(time.monotonic(), answer.epoch, answer.read_point)
-        elif type(step) is steps.Invalidate:
-            self._told.append((time.monotonic(), step.tags))
+        elif isinstance(step, TELLING):
+            now = time.monotonic()
+            self.mirror.doubt(step.tags, now)
+            if type(step) is steps.Invalidate:
+                self._told.append((now, step.tags))
         return answer
 
     def _tell(self, error: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import marshal
 from typing import Any
 
@@ -9,14 +10,19 @@ from django.db import DatabaseError
 
 from cachekit import engine, invalidation
 from cachekit.core.capture import depend
+from cachekit.core.mirror import MAX_LAG
 from cachekit.core.policy import Policy, Spec
+from cachekit.exceptions import StoreUnavailable
 from cachekit.orm import ongoing, replicas
+from cachekit.stores.channel import PAUSE, Channel
 from tests.consistency.auditor import Miss, Pairs
 from tests.consistency.database import ALIAS, FAMILIES, REPLICA, ROWS, SLICES, STATEMENT, Connection, Write
+from tests.consistency.hub import SECOND
 from tests.consistency.world import Worker, World
 
 MILLISECOND = 1000
 FEEDS = 2
+LAG = int(MAX_LAG * SECOND)
 RELAY = 50 * MILLISECOND
 DOORS = (
     *(f"{family}#{row}" for family in FAMILIES for row in range(ROWS)),
@@ -28,9 +34,9 @@ DOORS = (
 )
 POLICIES = (
     Policy(timeout=None),
-    Policy(timeout=300),
+    Policy(timeout=300, near=True),
     Policy(timeout=2, grace=1),
-    Policy(timeout=4, wait=0.004),
+    Policy(timeout=4, wait=0.004, near=True),
 )
 
 
@@ -52,6 +58,9 @@ SPECS = {
     door: Spec(ALIAS, f"sim:{door}", "function", door, POLICIES[at % len(POLICIES)], Marshal())
     for at, door in enumerate(DOORS)
 }
+TRACKED = {
+    door: dataclasses.replace(spec, policy=dataclasses.replace(spec.policy, near=True)) for door, spec in SPECS.items()
+}
 
 
 class Reader:
@@ -69,8 +78,10 @@ class Reader:
     def get(self, door: str) -> Pairs:
         """Return a door's value, from the cache or computed, and have it checked; inner ones too."""
         began = self.world.hub.moment if self.held is None else self.snapshot
-        value: Pairs = engine.get_or_set(SPECS[door], lambda: self.compute(door))
-        self.world.auditor.check(value, began, self.write)
+        spec = (TRACKED if self.world.scenario.tracked else SPECS)[door]
+        latest = self.world.hub.now - LAG if spec.policy.near else None
+        value: Pairs = engine.get_or_set(spec, lambda: self.compute(door))
+        self.world.auditor.check(value, began, self.write, latest)
         if self.held is not None and ongoing.of(self.held):  # type: ignore[arg-type]
             self.world.auditor.check_snapshot(value, self.held.snapshot or 0)
         return value
@@ -168,6 +179,28 @@ def writes(world: World) -> None:
         world.auditor.note("acknowledged", write.cells, write.number)
         if not write.boxed or (write.announced and "committed" not in scenario.expected):
             world.auditor.note("told", write.cells, write.number)
+        if not write.boxed and rng.random() < 0.2:
+            reads_own(reader, write)
+
+
+def reads_own(reader: Reader, write: Write) -> None:
+    """Read, in the process that has just written, something that it wrote to."""
+    rng = reader.world.rng
+    for cell, version in reader.get(rng.choice(list(write.cells))):
+        if cell in write.cells and version < write.number:
+            reader.world.auditor.count(Miss(cell, version, write.number, "own", 0), ((cell, version),))
+
+
+def follows(world: World, worker: Worker) -> None:
+    """Keep a process's mirror, for ever."""
+    channel = Channel(worker.store, worker.store.mirror, world.network)
+    while True:
+        try:
+            channel.turn()
+        except StoreUnavailable:
+            worker.store.mirror.void()
+            world.hub.sleep(int(PAUSE * SECOND))
+            channel = Channel(worker.store, worker.store.mirror, world.network)
 
 
 def announces(world: World) -> None:
@@ -194,6 +227,7 @@ def relays(world: World) -> None:
 def staff(world: World, name: str) -> Worker:
     """Start a process with its readers and writers."""
     worker = world.worker(name)
+    world.hub.spawn(worker, lambda: follows(world, worker))
     for _ in range(world.scenario.readers):
         world.hub.spawn(worker, lambda: reads(world))
     for _ in range(world.scenario.writers):

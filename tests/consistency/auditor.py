@@ -103,14 +103,17 @@ class Auditor:
             if level == "committed":
                 self._latest[cell] = number
 
-    def check(self, value: Pairs, began: int, write: Changed | None = None) -> None:
-        """Judge a value whose read began at a moment, inside of the transaction that made `write`."""
+    def check(self, value: Pairs, began: int, write: Changed | None = None, tracked: int | None = None) -> None:
+        """Judge a value whose read began at a moment, inside of the transaction that made `write`.
+
+        What the mirror judged may miss what came after the time `tracked`.
+        """
         report, latest = self.report, self._latest
         report.reads += 1
         worst: Miss | None = None
         for cell, version in value:
             if write is not None or version < latest.get(cell, 0):
-                miss = self._missed(cell, version, began, write)
+                miss = self._missed(cell, version, (began, tracked), write)
                 if miss is not None and (worst is None or KINDS.index(miss.kind) < KINDS.index(worst.kind)):
                     worst = miss
         if worst is not None:
@@ -144,7 +147,8 @@ class Auditor:
             name = process.name if process else "-"
             self.trace.append(f"{self.hub.now - START:>10} {name} {id(self.hub.current()) % 9973} {text}")
 
-    def _missed(self, cell: str, version: int, began: int, write: Changed | None) -> Miss | None:
+    def _missed(self, cell: str, version: int, since: tuple[int, int | None], write: Changed | None) -> Miss | None:
+        began, tracked = since
         if write is not None and cell in write.cells:
             return None if version == -write.ident else Miss(cell, version, -write.ident, "own", 0)
         if version < 0:
@@ -154,6 +158,8 @@ class Auditor:
             if history is None:
                 continue
             at = bisect_right(history.versions, version)
-            if at < len(history.versions) and history.moments[at] < began:
+            if at == len(history.versions) or (tracked is not None and history.times[at] >= tracked):
+                continue
+            if history.moments[at] < began:
                 return Miss(cell, version, history.versions[at], kind, self.hub.now - history.times[at])
         return None

@@ -94,6 +94,13 @@ CIRCUITS = replace(
 )
 REFUSALS = replace(OUTAGES, outages=0, refusals=300, restores=0)
 
+NEAR = replace(HOT, name="near", writing=100, kills=0, tracked=True, deaf=200)
+MIXED = replace(NEAR, name="mixed", tracked=False)
+GAPS = replace(NEAR, name="gaps", streams=2, deaf=300)
+RARE = replace(NEAR, name="rare", writing=800, reading=4, snapshots=0)
+LATE = replace(NEAR, name="late", deaf=4_000)
+
+MIRROR = "cachekit.core.mirror:Mirror"
 TRANSACTIONS = "cachekit.orm.transactions"
 SCRIPTS = "tests.consistency.scripts_model"
 
@@ -315,17 +322,67 @@ MUTANTS = (
         "self._guard",
         CIRCUITS,
     ),
-)
-
-EQUIVALENT = (
     Mutant(
         "an outer entry keeps its own read point over an inner one that is older",
         "cachekit.core.capture:Capture.take_in",
         "self.read_point = min(self.read_point, read_point)",
         "pass",
-        HOT,
+        RARE,
+    ),
+    Mutant(
+        "the mirror takes what is newer than the newest it has seen",
+        f"{MIRROR}.apply",
+        "self.points.update(_moved(event.moved))",
+        "self.points.update({n: p for n, p in _moved(event.moved) if p > max(self.points.values(), default=0)})",
+        NEAR,
+    ),
+    Mutant(
+        "a gap in the events is overlooked",
+        f"{MIRROR}.apply",
+        "event.seq != self.seq + 1 or",
+        "",
+        GAPS,
+    ),
+    Mutant(
+        "a proof holds for ever",
+        "cachekit.near:Near.get",
+        "now >= mirror.until or",
+        "not mirror.until or",
+        LATE,
+    ),
+    Mutant(
+        "what was judged once is not judged again",
+        "cachekit.near:Near.get",
+        "if kept.version != version:",
+        "if kept.version < 0:",
+        NEAR,
+    ),
+    Mutant(
+        "what this process has written itself shows when it comes back",
+        f"{MIRROR}.shows",
+        " or name in doubts",
+        "",
+        NEAR,
+    ),
+    Mutant(
+        "near entries of another epoch are shown",
+        f"{MIRROR}.shows",
+        "epoch != self.epoch or",
+        "",
+        LOSSY,
+    ),
+    Mutant(
+        "what was checked before the mirror began is shown",
+        f"{MIRROR}.shows",
+        "checked < self.horizon or",
+        "",
+        GAPS,
+    ),
+    Mutant(
+        "a strict value is made of tracked ones",
+        "cachekit.computing:tracks",
+        "return outer is None or not outer.strict",
+        "return True",
+        MIXED,
     ),
 )
-"""Lines that only a near cache needs: without one an inner value is checked, or begun, after the outer one has begun;
-and where a waiter takes an older result, what it depends on was not invalidated until the outer one had begun. What an
-inner one read from a replica is handed out only if it was fresh when it was stored."""

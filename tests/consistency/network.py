@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -149,11 +150,20 @@ class Network:
     def _block(self, payload: bytes, timeout: float) -> Any:
         command = self.server.parse(payload)[0]
         bell, limit = command[6], int(command[4])
-        if self.server.find(bell) is None:
+        found = self._rang(command)
+        if found is None:
             waiting = self._listening.setdefault(bell, [])
             waiting.append(self.hub.current())
             self.hub.sleep(limit * 1000)
-        return [b"rung"] if self.server.find(bell) is not None else None
+            found = self._rang(command)
+        if self.scenario.deaf:
+            self.hub.sleep(int(self.rng.random() * self.scenario.deaf * 1000))
+        return found
+
+    def _rang(self, command: Sequence[bytes]) -> Any:
+        if isinstance(self.server.find(command[6]), bytes):
+            return [b"rung"]
+        return self.server.execute(command)
 
     def _rung(self, bell: bytes) -> None:
         for actor in self._listening.pop(bell, ()):

@@ -13,6 +13,8 @@ from tests.consistency import scripts_model
 
 SCRIPTS = ("attach", "begin", "intend", "invalidate", "mend", "release", "renew", "withdraw")
 LONGEST_KEPT = 2048
+Told = tuple[bytes, list[bytes]]
+"""One event of a stream: its name there, fields and values in turn."""
 
 
 class RedisModel:
@@ -26,6 +28,9 @@ class RedisModel:
         self.run_id = b"run0"
         """The server's name, another one each time it is started."""
         self.policy = b"noeviction"
+        self.streams = 40
+        """How many events a stream keeps."""
+        self._told_last = 0
         self.refusal: ResponseError | None = None
         """What writes are answered with; out of memory, those that would take some."""
         self.rings: Callable[[bytes], None] = lambda bell: None
@@ -41,6 +46,8 @@ class RedisModel:
             b"INFO": lambda _, section: self._told[section]() + b"\r\n",
             b"ROLE": lambda *_: [b"master"],
             b"HGET": lambda _, key, field: (self.find(key) or {}).get(field),
+            b"XREAD": self._xread,
+            b"XREVRANGE": self._xrevrange,
             b"EVAL": self._evaluate,
             b"EVALSHA": self._evaluate,
         }
@@ -93,6 +100,15 @@ class RedisModel:
             return self.refusal
         self.set(key, value, int(milliseconds))
         return b"OK"
+
+    def _xread(self, *command: bytes) -> Any:
+        """XREAD COUNT n [BLOCK ms] STREAMS stream id; whoever calls this has waited already."""
+        stream, after = command[-2], int(command[-1].partition(b"-")[0])
+        found = [one for one in self.find(stream) or () if int(one[0].partition(b"-")[0]) > after]
+        return [[stream, found]] if found else None
+
+    def _xrevrange(self, _: bytes, stream: bytes, *__: bytes) -> list[Told]:
+        return (self.find(stream) or [])[-1:]
 
     def _persist(self, _: bytes, key: bytes) -> Any:
         """The strict read's probe: the roots have no lifetime that it could end."""
@@ -150,6 +166,14 @@ class RedisModel:
         self.keys[bell] = b"rung"
         self.rings(bell)
 
+    def append(self, stream: bytes, fields: dict[bytes, bytes]) -> None:
+        """Add to a stream, whose end is kept."""
+        events: list[Told] = self.keys.setdefault(stream, [])
+        self._told_last += 1
+        events.append((b"%d-0" % self._told_last, [part for pair in fields.items() for part in pair]))
+        del events[: -self.streams]
+        self.rings(stream)
+
     # What befalls servers
 
     def flush(self) -> None:
@@ -168,14 +192,17 @@ class RedisModel:
 
     def copy(self) -> tuple[dict[bytes, Any], dict[bytes, int]]:
         """Return all there is, as a snapshot would hold it."""
-        kept = {key: dict(held) if isinstance(held, dict) else held for key, held in self.keys.items()}
-        return kept, dict(self.deadlines)
+        return {key: _copied(held) for key, held in self.keys.items()}, dict(self.deadlines)
 
     def restore(self, snapshot: tuple[dict[bytes, Any], dict[bytes, int]]) -> None:
         """Go back to a snapshot."""
         self.flush()
-        self.keys.update({key: dict(held) if isinstance(held, dict) else held for key, held in snapshot[0].items()})
+        self.keys.update({key: _copied(held) for key, held in snapshot[0].items()})
         self.deadlines.update(snapshot[1])
+
+
+def _copied(held: Any) -> Any:
+    return held.copy() if isinstance(held, (dict, list)) else held
 
 
 def _number(payload: bytes, at: int) -> tuple[int, int]:

@@ -24,6 +24,12 @@ class Scenario:
     buckets: int = 4
     points: int = 4
     """How many fields a bucket holds before it folds."""
+    streams: int = 40
+    """How many events the ledger's stream holds."""
+    tracked: bool = False
+    """Whether every door is kept in its process, instead of half of them."""
+    deaf: float = 0
+    """Milliseconds that what a process hears of the stream may be late, at most."""
 
     snapshots: float = 0.03
     """Readers in a REPEATABLE READ transaction."""
@@ -98,6 +104,17 @@ SCENARIOS = {
             restores=4_000,
         ),
         Scenario(
+            "tracked",
+            "every door is judged by a mirror that hears late, or misses what the stream no longer holds",
+            LOSES_INTENTS,
+            tracked=True,
+            deaf=900,
+            streams=10,
+            writing=200,
+            outages=20_000,
+            restores=20_000,
+        ),
+        Scenario(
             "replicas",
             "half of all statements go to replicas that lag, in transactions too, while the server has trouble",
             LOSES_INTENTS | {"untold"},
@@ -112,4 +129,4 @@ SCENARIOS = {
         ),
     )
 }
-PROMISED = ("races", "memory", "network", "faults", "outages", "replicas")
+PROMISED = ("races", "memory", "network", "faults", "outages", "tracked", "replicas")

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 SKEW = 1_000_000
 LEASE = 10_000_000
+MOST_MOVED = 200
 
 
 class Server(Protocol):
@@ -21,6 +22,7 @@ class Server(Protocol):
     def delete(self, key: bytes) -> bool: ...
     def hash_of(self, key: bytes) -> dict[bytes, bytes]: ...
     def ring(self, bell: bytes) -> None: ...
+    def append(self, stream: bytes, fields: dict[bytes, bytes]) -> None: ...
 
 
 def text(number: int) -> bytes:
@@ -73,6 +75,11 @@ def fold(bucket: dict[bytes, bytes]) -> None:
     bucket[b"f"] = text(floor)
 
 
+def note(moved: list[bytes], place: bytes, field: bytes, point: int) -> None:
+    name = (b"d" if place else b"w") + field
+    moved.append(len(name).to_bytes(2, "big") + name + b"%016d" % point)
+
+
 def put(server: Server, root: bytes, place: bytes, field: bytes, point: int, now: int, limit: int) -> None:
     if not place:
         server.hash_of(root)[field] = text(point)
@@ -89,9 +96,11 @@ def put(server: Server, root: bytes, place: bytes, field: bytes, point: int, now
         fold(bucket)
 
 
-def publish(server: Server, root: bytes) -> None:
-    fields = server.hash_of(root)
-    fields[b"seq"] = text(int(fields.get(b"seq", 0)) + 1)
+def publish(server: Server, keys: Sequence[bytes], kind: bytes, moved: Sequence[bytes]) -> None:
+    fields = server.hash_of(keys[0])
+    seq = fields[b"seq"] = text(int(fields.get(b"seq", 0)) + 1)
+    told = b"*" if len(moved) > MOST_MOVED else b"".join(moved)
+    server.append(keys[1], {b"seq": seq, b"epoch": fields[b"epoch"], b"kind": kind, b"moved": told})
 
 
 def pairs(argv: Sequence[bytes], start: int) -> Iterator[tuple[bytes, bytes]]:
@@ -106,7 +115,7 @@ def attach(server: Server, keys: Sequence[bytes], argv: Sequence[bytes]) -> int:
     if written != server.run_id:
         begin_epoch(server, keys[0], argv[0], server.clock())
         if written is not None:
-            publish(server, keys[0])
+            publish(server, keys, b"epoch", ())
     return 1
 
 
@@ -128,32 +137,35 @@ def begin(server: Server, keys: Sequence[bytes], argv: Sequence[bytes]) -> list[
 def intend(server: Server, keys: Sequence[bytes], argv: Sequence[bytes]) -> bytes:
     root, limit, lease, transaction = keys[0], int(argv[1]), int(argv[2]), argv[3]
     _, last, now = clock(server, root, argv[0])
-    point = max(last, now) + lease
+    point, moved = max(last, now) + lease, list[bytes]()
     for place, field in pairs(argv, 5):
         key = intents_of(root, place, field)
         server.hash_of(key)[transaction] = text(point)
         server.expire(key, -(-lease // 1000) + 2000)
-        put(server, root, place, field, max(point, held(server, root, place, field)), max(last + 1, now), limit)
+        greatest = max(point, held(server, root, place, field))
+        note(moved, place, field, greatest)
+        put(server, root, place, field, greatest, max(last + 1, now), limit)
     fields = server.hash_of(root)
     fields[b">"] = text(max(point, int(fields.get(b">", 0))))
-    publish(server, root)
+    publish(server, keys, b"intent", moved)
     return text(point)
 
 
 def invalidate(server: Server, keys: Sequence[bytes], argv: Sequence[bytes]) -> bytes:
     root, limit, transaction = keys[0], int(argv[1]), argv[5]
     _, last, now = clock(server, root, argv[0])
-    point = max(last + 1, now)
+    point, moved = max(last + 1, now), list[bytes]()
     for place, field in pairs(argv, 6):
         greatest, standing = point, held(server, root, place, field)
         if standing > point:
             known, others = settled(server, intents_of(root, place, field), transaction)
             greatest = max(point, others) if known or others > 0 else standing
+        note(moved, place, field, greatest)
         put(server, root, place, field, greatest, max(last + 1, now), limit)
     server.hash_of(root)[b"last"] = text(point)
     if len(keys) > 2:
         server.set(keys[2], b"1", 60_000)
-    publish(server, root)
+    publish(server, keys, b"settled", moved)
     return text(point)
 
 
@@ -170,11 +182,15 @@ def settled(server: Server, key: bytes, transaction: bytes) -> tuple[bool, int]:
 def withdraw(server: Server, keys: Sequence[bytes], argv: Sequence[bytes]) -> bytes:
     root, limit, transaction = keys[0], int(argv[1]), argv[2]
     epoch, last, now = clock(server, root, argv[0])
+    moved: list[bytes] = []
     for place, field in pairs(argv, 3):
         known, others = settled(server, intents_of(root, place, field), transaction)
         if known:
+            note(moved, place, field, max(last + 1, now, others))
             put(server, root, place, field, max(last + 1, now, others), max(last + 1, now), limit)
     server.hash_of(root)[b"last"] = text(max(last + 1, now))
+    if moved:
+        publish(server, keys, b"withdrawn", moved)
     return epoch
 
 

@@ -121,7 +121,16 @@ class Pair:
             if isinstance(here, dict) and here != there and sorted(here.values()) == sorted(there.values()):
                 assert b"f" in there
                 self.model.keys[key] = there
+        events = self.model.keys.pop(b"{pair}:events", [])
         assert self.model.keys == kept
+        assert [dict(zip(told[::2], told[1::2], strict=True)) for _, told in events] == self.told(len(events))
+        if events:
+            self.model.keys[b"{pair}:events"] = events
+
+    def told(self, count: int) -> list[dict[bytes, bytes]]:
+        """Return the end of the real stream, as far as mirrors read it."""
+        there: Any = self.client.xrevrange("{pair}:events", count=count) if count else []
+        return [{name: one[name] for name in (b"seq", b"epoch", b"kind", b"moved")} for _, one in reversed(there)]
 
     def kept(self) -> dict[bytes, Any]:
         """Return this pair's keys on the real server, but for the events: others may write beside."""

@@ -10,12 +10,12 @@ from typing import Any
 
 from greenlet import getcurrent
 
-from cachekit import computing, databases, engine, hooks, invalidation
+from cachekit import computing, databases, engine, hooks, invalidation, near
 from cachekit.core import flights, plans, tags
 from cachekit.core.steps import Invalidate
 from cachekit.databases import Replica
 from cachekit.orm import ongoing, replicas, snapshots, transactions
-from cachekit.stores import ledger, redis
+from cachekit.stores import channel, ledger, redis
 from tests.consistency.auditor import Auditor
 from tests.consistency.database import ALIAS, REPLICA, STATEMENT, Boxed, Connection, Database, outbox_of
 from tests.consistency.hub import SECOND, Actor, Hub, Landing, Process
@@ -39,6 +39,8 @@ class Worker(Process):
         self.store.wire = world.network  # type: ignore[assignment]
         self.store.awire = SimpleNamespace(distrust=lambda: None)  # type: ignore[assignment]
         self.store.breaker._clock = world.hub.monotonic
+        self.store.follower = SimpleNamespace(follow=lambda: None, stop=lambda: None)  # type: ignore[assignment]
+        self.nears: dict[str, Any] = {}
 
 
 class World:
@@ -52,6 +54,7 @@ class World:
         """By how much the cache server's clock is wrong."""
         self.auditor = Auditor(self.hub, tracing=tracing)
         self.server = RedisModel(lambda: self.hub.now + self.offset)
+        self.server.streams = scenario.streams
         self.server.policy = b"allkeys-random" if scenario.evictions else b"noeviction"
         self.network = Network(self.hub, self.server, self.rng, scenario)
         self.database = Database(self.hub, self.rng, scenario, self.auditor)
@@ -102,7 +105,7 @@ class World:
         if isinstance(before, Worker):
             before.courier = invalidation._courier, invalidation._busy_until
         if isinstance(after, Worker):
-            engine.flights = after.flights
+            engine.flights, near._nears = after.flights, after.nears
             invalidation._undelivered, invalidation._posted = after.undelivered, after.posted
             invalidation._courier, invalidation._busy_until = after.courier
 
@@ -134,12 +137,15 @@ class World:
         )
         for module in (engine, computing, invalidation, redis):
             yield module, "hooks", telling
+        for module in (engine, computing, invalidation, redis, near, channel):
             yield module, "time", clock
-        for module in (engine, computing):
+        for module in (engine, computing, near):
             yield module, "random", rng
         for module in (plans, flights):
             yield module, "time", clock
-        for module in (engine, invalidation):
+        yield near, "_nears", near._nears
+        yield computing, "apart", snapshots.apart
+        for module in (engine, invalidation, near):
             yield module, "store_for", lambda alias: self.here.store
         yield invalidation, "drained", lambda alias: self.relay(*self.database.outbox)
         yield invalidation, "aliases", lambda: [ALIAS]

@@ -34,7 +34,17 @@ local function fold(bucket)
   redis.call('HSET', bucket, 'f', text(floor))
 end
 
+-- What moved, for those who follow: 'w' and the name of a whole thing or 'd' and a digest, its length in front, the point.
+local moved = {}
+local MOST_MOVED = 200
+
+local function note(kind, field, point)
+  local length = #field + 1
+  moved[#moved + 1] = string.char(math.floor(length / 256), length % 256) .. kind .. field .. string.format('%016.0f', point)
+end
+
 local function put(place, field, point, now, limit)
+  note(place == '' and 'w' or 'd', field, point)
   if place == '' then
     redis.call('HSET', root, field, text(point))
     return
@@ -51,9 +61,9 @@ local function put(place, field, point, now, limit)
   end
 end
 
+-- Tell what happened: people read the stream, and mirrors follow it by `seq`. What moved too much moved altogether: '*'.
 local function publish(events, epoch, point, kind, tags, why, by)
   local seq = text(redis.call('HINCRBY', root, 'seq', 1))
   redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', 'seq', seq, 'epoch', epoch, 'point', text(point),
-    'kind', kind, 'tags', tags, 'why', why, 'by', by)
-  redis.call('PUBLISH', events, seq .. ' ' .. epoch .. ' ' .. text(point) .. ' ' .. tags)
+    'kind', kind, 'tags', tags, 'why', why, 'by', by, 'moved', #moved > MOST_MOVED and '*' or table.concat(moved))
 end

@@ -1,5 +1,6 @@
 -- Take a transaction's intents back: its COMMIT was refused. What was settled before stays, at the latest now.
--- KEYS: root. ARGV: epoch to begin if there is none, points a bucket may hold, transaction, then pairs: place, field.
+-- KEYS: root, events. ARGV: epoch to begin if there is none, points a bucket may hold, transaction, then pairs: place,
+-- field.
 local epoch, last, now = clock(ARGV[1])
 local limit, transaction = tonumber(ARGV[2]), ARGV[3]
 for i = 4, #ARGV, 2 do
@@ -14,4 +15,7 @@ for i = 4, #ARGV, 2 do
   end
 end
 redis.call('HSET', root, 'last', text(math.max(last + 1, now)))
+if #moved > 0 then
+  publish(KEYS[2], epoch, math.max(last + 1, now), 'withdrawn', '', '', transaction)
+end
 return epoch

@@ -1,0 +1,177 @@
+"""Keep a mirror by the ledger's stream: one thread and one connection a process and alias."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from redis.exceptions import RedisError
+
+from cachekit.core import steps
+from cachekit.core.mirror import Beat, Event, Mirror
+from cachekit.exceptions import StoreUnavailable
+from cachekit.stores.scripts import Exchange
+from cachekit.stores.wire import Wire, pack, raised
+
+if TYPE_CHECKING:
+    from cachekit.stores.redis import RedisStore
+
+logger = logging.getLogger("cachekit.near")
+
+BEAT = 0.1
+"""Seconds between two heartbeats, at most."""
+PROBE = 1.0
+"""Seconds between two read points taken to see whether the server still takes writes."""
+PAUSE = 0.25
+"""Seconds to wait after trouble."""
+PAGE = 500
+
+
+class Channel:
+    """Follows the stream of one store; `turn` is one round, which the thread repeats."""
+
+    def __init__(self, store: RedisStore, mirror: Mirror, wire: Any) -> None:
+        self._store = store
+        self._mirror = mirror
+        self._wire = wire
+        self._cursor = b""
+        self._probed = 0.0
+
+    def turn(self) -> None:
+        """Wait for events, at most for a heartbeat's time, and compare with the root. Raises StoreUnavailable."""
+        if self._cursor:
+            self._listen()
+        self._beat()
+
+    def _listen(self) -> None:
+        wait = int(BEAT * 1000)
+        command = pack("XREAD", "COUNT", PAGE, "BLOCK", wait, "STREAMS", self._store.ledger.events, self._cursor)
+        (found,) = self._exchange(Exchange(command, 1, BEAT + 1))
+        if not self._follow(_entries(found)):
+            self._cursor = b""
+
+    def _beat(self) -> None:
+        """Compare with the root; where what came between does not explain the difference, begin anew from here."""
+        for _ in range(2):
+            asked, beat, newest = self._asked()
+            if not self._cursor:
+                self._mirror.start(beat)  # what comes from the stream twice is known by its number
+                self._cursor = newest[-1][0] if newest else b"0-0"
+            elif not self._follow(newest):
+                break
+            if self._store.suspect:
+                self._mirror.void()
+                return
+            if self._mirror.prove(beat, asked):
+                return
+        self._mirror.void()
+        self._cursor = b""
+
+    def _asked(self) -> tuple[float, Beat, list[tuple[bytes, Event]]]:
+        """Ask the root, and for what this mirror has not read; for the end of the stream where it has read nothing."""
+        asked, store = time.monotonic(), self._store
+        if asked - self._probed > PROBE:
+            store.do(steps.Begin(""))  # a server that refuses this cannot be told of writes
+            self._probed = asked
+        if self._cursor:
+            events = pack("XREAD", "COUNT", PAGE, "STREAMS", store.ledger.events, self._cursor)
+        else:
+            events = pack("XREVRANGE", store.ledger.events, "+", "-", "COUNT", 1)
+        exchange, read = store.ledger.beat()
+        found, *replies = self._exchange(Exchange(events + exchange.payload, 1 + exchange.replies))
+        return asked, read(replies), _entries(found) if self._cursor else [_entry(one) for one in found or ()]
+
+    def _follow(self, found: Sequence[tuple[bytes, Event]]) -> bool:
+        if not self._mirror.apply(event for _, event in found):
+            return False
+        if found:
+            self._cursor = found[-1][0]
+        return True
+
+    def _exchange(self, wanted: Exchange) -> list[Any]:
+        with self._store.guard():
+            return list(raised(self._wire.exchange(wanted.payload, wanted.replies, timeout=wanted.timeout)))
+
+
+def _entries(found: Any) -> list[tuple[bytes, Event]]:
+    """Read what XREAD answers about one stream: a list of streams, or a map with RESP3."""
+    if not found:
+        return []
+    streams = found.items() if isinstance(found, dict) else found
+    return [_entry(one) for _, told in streams for one in told]
+
+
+def _entry(told: Sequence[Any]) -> tuple[bytes, Event]:
+    number, pairs = told
+    fields = pairs if isinstance(pairs, dict) else dict(zip(pairs[::2], pairs[1::2], strict=True))
+    return number, Event(int(fields[b"seq"]), fields[b"epoch"], fields.get(b"moved", b"*"))
+
+
+class Follower:
+    """The thread that keeps a store's mirror; started by the first read, and again in a child of a fork."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+        _followers.add(self)
+        self.forget()
+
+    def forget(self) -> None:
+        """Know of no thread: a child of a fork has none, and a lock that was held when it was born stays held."""
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._over = threading.Event()
+        self._store.mirror.unlock()
+
+    def follow(self) -> None:
+        """Begin to follow, if nobody does in this process."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._over = threading.Event()
+                thread = threading.Thread(target=self._run, args=(self._over,), name="cachekit-channel", daemon=True)
+                self._thread = thread
+                thread.start()
+
+    def stop(self) -> None:
+        """Follow no more."""
+        self._over.set()
+        self._store.mirror.void()
+        self._thread = None
+
+    def _run(self, over: threading.Event) -> None:
+        wire = Wire(self._store.pool, self._store.greet)
+        channel = Channel(self._store, self._store.mirror, wire)
+        said = False
+        try:
+            while not over.is_set():
+                try:
+                    channel.turn()
+                    said = False
+                except (StoreUnavailable, RedisError, OSError) as error:
+                    self._store.mirror.void()
+                    channel = Channel(self._store, self._store.mirror, wire)
+                    if not said and not over.is_set():
+                        logger.info("The ledger's stream cannot be followed, reads are strict: %s", error)
+                    said = True
+                    over.wait(PAUSE)
+        finally:
+            if over.is_set():
+                wire.drop()
+
+
+_followers: WeakSet[Follower] = WeakSet()
+
+
+def _forget() -> None:
+    for one in tuple(_followers):
+        one.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

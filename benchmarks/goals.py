@@ -88,7 +88,7 @@ GOALS = (
 
 def judged(found: Mapping[str, Any]) -> list[Verdict]:
     """Hold what was found against the goals."""
-    return [Verdict(goal, FIGURES[goal.kind](found, goal), goal.ours[0] in found["absent"]) for goal in GOALS]
+    return [Verdict(goal, FIGURES[goal.kind](found, goal), _cannot(found, *goal.ours)) for goal in GOALS]
 
 
 def last_line(verdicts: list[Verdict]) -> str:
@@ -103,6 +103,10 @@ def last_line(verdicts: list[Verdict]) -> str:
 def shown(value: float) -> str:
     """Return a figure with three digits."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _cannot(found: Mapping[str, Any], name: str, operation: str) -> bool:
+    return name in found["absent"] or operation in found["failed"].get(name, {})
 
 
 def _times(found: Mapping[str, Any], goal: Goal) -> Ratio | None:

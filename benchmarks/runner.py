@@ -154,18 +154,12 @@ class Run:
     def crowd(self, running: Servers) -> None:
         """Count the calls a second of one process and of four, which may use every core."""
         for name in self.effort.crowded:
-            if name not in self.names:
-                continue
-            with workers(running, [name] * 4) as working:
-                for worker in working:
-                    worker.tell("pin", cores=sorted(ALL))
-                    worker.tell("prepare", operation="get-100")
-                for worker in working * 2:
-                    worker.answer()
-                seconds = self.effort.spin_seconds
-                one = statistics.median(spun(working[:1], seconds) for _ in range(3))
-                four = statistics.median(spun(working, seconds) for _ in range(3))
-            self.found["processes"][name] = {"1": one, "4": four}
+            if name in self.found["operations"].get("get-100", {}):
+                with workers(running, [name] * 4) as working:
+                    try:
+                        self.found["processes"][name] = crowded(working, self.effort.spin_seconds)
+                    except Gone as error:
+                        self.failed(name, "one process and four", error)
         self.step("one process and four")
 
     def memory(self, working: Mapping[str, Worker]) -> None:
@@ -194,14 +188,17 @@ class Run:
             self.found["absent"]["requests a second"] = "gunicorn is not installed"
             return
         names = [name for name in self.effort.loaded if name in self.names]
-        rates, share = loaded(names, running, self.effort.loads, self.effort.load_seconds)
-        self.found["requests"], self.found["load_share"] = rates, share
+        try:
+            found = loaded(names, running, self.effort.loads, self.effort.load_seconds)
+            self.found["requests"], self.found["load_share"] = found
+        except (Gone, OSError) as error:
+            self.failed("uncached", "requests a second", Gone(str(error)))
         self.step("requests a second")
 
     def failed(self, name: str, what: str, error: Gone) -> None:
         """Leave a peer out of an operation, and say so."""
         self.found["failed"].setdefault(name, {})[what] = str(error)
-        print(f"\n{name} is left out of {what}: {error}", file=sys.stderr, flush=True)
+        print(f"{name} is left out of {what}: {str(error).strip().splitlines()[-1]}", file=sys.stderr, flush=True)
 
 
 def interleaved(
@@ -224,6 +221,18 @@ def server_cpu(operation: str, worker: Worker, running: Servers) -> float:
     asked = running.cpu_us() - before
     worker.ask("time", operation=operation, samples=COUNTED, repeated=1)
     return max(0.0, (running.cpu_us() - before - 2 * asked) / COUNTED)
+
+
+def crowded(working: Sequence[Worker], seconds: float) -> dict[str, float]:
+    """Return the calls a second of the first process, and of all."""
+    for worker in working:
+        worker.tell("pin", cores=sorted(ALL))
+        worker.tell("prepare", operation="get-100")
+    for worker in [*working, *working]:
+        worker.answer()
+    one = statistics.median(spun(working[:1], seconds) for _ in range(3))
+    four = statistics.median(spun(working, seconds) for _ in range(3))
+    return {"1": one, "4": four}
 
 
 def spun(crowd: Sequence[Worker], seconds: float) -> float:

@@ -20,6 +20,8 @@ class Operation(NamedTuple):
     """Prepare what it needs, prove that it does what it says, and return the call that is timed."""
     round: str = ""
     """Operations of one name here that stand side by side are timed in the same rounds."""
+    hit: bool = True
+    """Whether it finds what a near cache may hold."""
 
 
 class Wrong(AssertionError):

@@ -38,6 +38,8 @@ class Peer:
     families: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
     """Operations of these families that it cannot do."""
+    near = False
+    """Whether a hit asks no server, which is proved before it is timed."""
     indexes: tuple[str, ...] = ()
 
     def absent(self) -> str:

@@ -65,6 +65,7 @@ class Near(Strict):
 
     name, title = "cachekit-near", "cachekit, near"
     families = (Strict.families | {"memory"}) - {"row-memory", "entry-memory"}
+    near = True
 
     def absent(self) -> str:
         """Return why it cannot be measured here."""
@@ -72,7 +73,11 @@ class Near(Strict):
 
     def caches(self) -> dict[str, Any]:
         """Return the entry of CACHES."""
-        return super().caches() | {"OPTIONS": {"near": True}}
+        return super().caches() | {"OPTIONS": {"NEAR": True}}
+
+    def settings(self) -> dict[str, Any]:
+        """Return its settings."""
+        return {"CACHEKIT": {"TIMEOUT": 3600, "NEAR": True}}
 
 
 def keeps_rows() -> bool:

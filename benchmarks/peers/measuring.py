@@ -27,6 +27,17 @@ class Measured:
         self.loop = loop
         self.awaited = inspect.iscoroutinefunction(getattr(call, "func", call))
 
+    def sends(self) -> bool:
+        """Say whether a call sends something to somebody."""
+        sent = []
+
+        def note(_: Any, event: str, what: Any) -> None:
+            if event == "c_call" and what.__name__ in {"send", "sendall", "sendmsg"}:
+                sent.append(what)
+
+        self._observed(note)
+        return bool(sent)
+
     def timed(self, samples: int, repeated: int) -> Chunk:
         """Return the microseconds of a call, for each sample of `repeated` calls."""
         gc.disable()
@@ -77,23 +88,22 @@ class Measured:
             if event in seen:
                 seen[event] += 1
 
+        self._observed(note)
+        return seen["call"], seen["call"] + seen["c_call"] - 1  # the end of the profile is a call too
+
+    def _observed(self, note: Callable[[Any, str, Any], None]) -> None:
         if self.awaited:
-            return self.loop.run_until_complete(_noted(self.call, note, seen))
+            self.loop.run_until_complete(_noted(self.call, note))
+            return
         sys.setprofile(note)
         self.call()
         sys.setprofile(None)
-        return _sum(seen)
 
 
-def _sum(seen: dict[str, int]) -> tuple[int, int]:
-    return seen["call"], seen["call"] + seen["c_call"] - 1  # the end of the profile is a call too
-
-
-async def _noted(call: Callable[[], Awaitable[Any]], note: Any, seen: dict[str, int]) -> tuple[int, int]:
+async def _noted(call: Callable[[], Awaitable[Any]], note: Callable[[Any, str, Any], None]) -> None:
     sys.setprofile(note)
     await call()
     sys.setprofile(None)
-    return _sum(seen)
 
 
 def _called(call: Call, samples: int, repeated: int) -> list[float]:

@@ -16,6 +16,20 @@ class Lookup(NamedTuple):
     result: str
 
 
+class Meter:
+    """Counts look-ups where an event for each would cost more than the look-up; statistics read it now and then."""
+
+    __slots__ = ("asked", "times")
+
+    def __init__(self, asked: Lookup) -> None:
+        self.asked = asked
+        self.times = 0
+
+
+meters: list[Meter] = []
+"""All there are in this process."""
+
+
 class Invalidated(NamedTuple):
     """Tags got a new invalidation point."""
 

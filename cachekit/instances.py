@@ -10,11 +10,27 @@ from django.db.models.base import ModelState
 from django.utils.safestring import SafeString
 
 from cachekit.core import copies, scalars
-from cachekit.core.copies import ATOMS, Copier, Follow, NotCopied, Shape, shared
+from cachekit.core.copiers import Copier, Filled, shared
+from cachekit.core.copies import ATOMS, Follow, NotCopied
 
+Parts = tuple[tuple[str, Copier], ...]
 new = object.__new__
 PLAIN_STATE = frozenset({"db", "adding", "fetch_mode", "fields_cache"})
 """What a ModelState may hold; in one that holds more, somebody has put what we do not know."""
+_STATE = {ModelState}
+_SPECIAL = frozenset(
+    {"__new__", "__copy__", "__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__del__"}
+    | {"__getnewargs__", "__getnewargs_ex__", "__getattribute__", "__setattr__"}
+)
+
+
+@lru_cache(maxsize=1024)
+def is_plain(kind: type) -> bool:
+    """Tell whether a class is a model whose instances are made, pickled and copied as Django does it, no other way."""
+    if not issubclass(kind, models.Model):
+        return False
+    own = {name for one in kind.__mro__ if one not in models.Model.__mro__ for name in vars(one)}
+    return own.isdisjoint(_SPECIAL) and not any(vars(one).get("__slots__") for one in kind.__mro__)
 
 
 class Instances(copies.Family):
@@ -26,27 +42,37 @@ class Instances(copies.Family):
 
     def copier(self, value: Any, follow: Follow) -> Copier:
         """Return a copier for instances of this class with the same attributes that can change."""
-        attributes, state = value.__dict__, value.__dict__.get("_state")
+        kind: type = type(value)
+        state = value.__dict__.get("_state")
         if type(state) is not ModelState or not PLAIN_STATE.issuperset(state.__dict__):
             raise NotCopied
-        parts = [(name, one) for name, one in attributes.items() if type(one) not in ATOMS and one is not state]
-        changing = [(name, found) for name, one in parts if (found := follow(one)) is not None]
-        related = [(name, follow(one) or shared) for name, one in state.__dict__.get("fields_cache", {}).items()]
-        return _Instance(type(value), tuple(changing), tuple(related))
+        beside = state.__dict__.get("fields_cache")
+        kinds = set(map(type, value.__dict__.values()))
+        if not beside and ATOMS.issuperset(kinds - _STATE):
+            return _flat(kind)
+        parts = [(name, one) for name, one in value.__dict__.items() if type(one) not in ATOMS and one is not state]
+        own = tuple((name, found) for name, one in parts if (found := follow(one)) is not None)
+        related = [(name, follow(one) or shared) for name, one in (beside or {}).items()]
+        return _Instance(kind, own, tuple(related))
 
 
-class _Instance(Shape):
+@lru_cache(maxsize=1024)
+def _flat(kind: type) -> _Instance:
+    """Return the copier of instances that hold nothing but their columns."""
+    return _Instance(kind, (), ())
+
+
+class _Instance(Filled):
     """Copy instances of one class: their columns are shared, what can change is copied, the state is new."""
 
-    __slots__ = ("_changing", "_kind", "_related")
+    __slots__ = ("_changing", "_related")
 
-    def __init__(
-        self, kind: type, changing: tuple[tuple[str, Copier], ...], related: tuple[tuple[str, Copier], ...]
-    ) -> None:
-        super().__init__(kind, changing, related)
-        self._kind, self._changing, self._related = kind, changing, related
+    def __init__(self, kind: type, own: Parts, related: Parts) -> None:
+        super().__init__(kind, own, related)
+        self._changing, self._related = own, related
 
-    def __call__(self, value: Any) -> Any:
+    def fill(self, copy: Any, value: Any) -> None:
+        """Put into a copy what the original holds."""
         attributes = value.__dict__.copy()
         held = attributes["_state"].__dict__.copy()
         if self._related:
@@ -59,25 +85,8 @@ class _Instance(Shape):
         state = new(ModelState)
         state.__dict__ = held
         attributes["_state"] = state
-        copy: Any = new(self._kind)
         copy.__dict__ = attributes
-        return copy
 
-
-@lru_cache(maxsize=1024)
-def is_plain(kind: type) -> bool:
-    """Tell whether a class is a model whose instances are made, pickled and copied as Django does it, no other way."""
-    if not issubclass(kind, models.Model):
-        return False
-    own = {name for one in kind.__mro__ if one not in _DJANGO_S for name in vars(one)}
-    return own.isdisjoint(_SPECIAL) and not any(vars(one).get("__slots__") for one in kind.__mro__)
-
-
-_DJANGO_S = frozenset(models.Model.__mro__)
-_SPECIAL = frozenset(
-    {"__new__", "__copy__", "__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__del__"}
-    | {"__getnewargs__", "__getnewargs_ex__", "__getattribute__", "__setattr__"}
-)
 
 copies.plug(Instances())
 copies.declare_immutable(SafeString)

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+from cachekit import hooks
 from cachekit.conf import conf
 from cachekit.core.tally import HOUR, MINUTE, QUARTER, WINDOWS, Asked, Counts, Tally, Window, total
 from cachekit.exceptions import ImproperStore, StoreUnavailable
@@ -74,10 +75,18 @@ class Process:
             except Exception:  # statistics never fail a page, nor end their thread
                 logger.exception("Sending statistics failed; they are kept for the next try.")
 
+    def totals(self) -> dict[Asked, int]:
+        """Return what was counted, look-up by look-up and by meters."""
+        found = self.tally.totals()
+        for one in hooks.meters:
+            if one.times:
+                found[one.asked] = found.get(one.asked, 0) + one.times
+        return found
+
     def _collect(self, minute: int) -> None:
         """Move what was counted since last time under this minute, and tell the observers."""
         new = Sums()
-        for asked, times in self.tally.totals().items():
+        for asked, times in self.totals().items():
             if fresh := times - self._collected.get(asked, 0):
                 self._collected[asked] = times
                 new[asked] = fresh
@@ -117,6 +126,8 @@ _process = Process()
 def _begin_again() -> None:
     global _process  # noqa: PLW0603 - a fork's counts are its own; what was waiting is the parent's to send
     _process = Process()
+    for one in hooks.meters:
+        one.times = 0
 
 
 os.register_at_fork(after_in_child=_begin_again)
@@ -135,7 +146,7 @@ def install() -> None:
 
 def counted() -> dict[Asked, int]:
     """Return what this process has counted since it started, sent or not."""
-    return _process.tally.totals()
+    return _process.totals()
 
 
 def flush() -> None:

@@ -14,7 +14,7 @@ from cachekit.comparing import same
 from cachekit.core.copies import copier_for, is_immutable
 from cachekit.instances import is_plain
 from tests.zoo.builders import make_author, make_book
-from tests.zoo.models import Author, Book, Cover, Novel, Parcel, Restaurant
+from tests.zoo.models import Author, Book, Cover, Folder, Novel, Parcel, Restaurant
 
 pytestmark = pytest.mark.django_db
 
@@ -112,12 +112,32 @@ def test_what_is_one_object_stays_one() -> None:
     assert copy[0].author is copy[2].author is not master[0].author
 
 
-def test_both_ends_of_a_one_to_one_are_decoded() -> None:
-    Cover.objects.create(book=make_book(), colour="red")
-    (cover,) = Cover.objects.select_related("book")
+def test_both_ends_of_a_one_to_one_lead_to_each_other() -> None:
+    for number in range(3):
+        Cover.objects.create(book=make_book(f"book {number}"), colour="red")
+    masters = decoded(list(Cover.objects.select_related("book__author")))
+    backwards = decoded(list(Book.objects.select_related("cover")))
 
-    assert cover.book.cover is cover
-    assert copier_for([cover]) is None
+    covers, books = copied(masters), copied(backwards)
+
+    for one, master in zip(covers, masters, strict=True):
+        assert one.book.cover is one is not master
+        assert one.book is not master.book
+        assert one.book.author.name == "Ada"
+    for book, master in zip(books, backwards, strict=True):
+        assert book.cover.book is book is not master
+    assert same(covers, masters)
+    assert same(books, backwards)
+
+
+def test_folders_in_a_circle() -> None:
+    one, other = Folder(name="one"), Folder(name="other")
+    one.parent, other.parent = other, one
+
+    (copy,) = copied([one])
+
+    assert copy.parent.parent is copy is not one
+    assert copy.parent.name == "other"
 
 
 def test_attributes_that_can_change_are_copied_or_decoded() -> None:

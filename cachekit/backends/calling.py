@@ -7,7 +7,7 @@ import re
 from typing import Any, NoReturn, TypeVar
 
 from django.conf import settings
-from django.core.cache.backends.base import DEFAULT_TIMEOUT, MEMCACHE_MAX_KEY_LENGTH, BaseCache
+from django.core.cache.backends.base import DEFAULT_TIMEOUT, MEMCACHE_MAX_KEY_LENGTH, BaseCache, default_key_func
 from django_redis.cache import RedisCache as DjangoRedisCache
 from django_redis.util import CacheKey
 from redis.exceptions import ConnectionError as RedisConnectionError, RedisError, ResponseError
@@ -19,6 +19,7 @@ from cachekit.backends.directory import line_for, store_of
 from cachekit.backends.families import family
 from cachekit.backends.generation import Plan
 from cachekit.backends.line import Line
+from cachekit.backends.nearby import Nearby
 from cachekit.backends.options import servers, translated, with_replicas
 from cachekit.core.codecs import Undecodable
 from cachekit.exceptions import InvalidKey, StoreUnavailable
@@ -49,6 +50,8 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
         self._validates = type(self).validate_key is not BaseCache.validate_key
         self._alias: str | None = None
         self._line: Line | None = None
+        self._nearby: Nearby | None = None
+        """What this process has read of the alias, once it knows that it keeps that."""
 
     @property
     def alias(self) -> str:
@@ -68,6 +71,8 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
         line = self._line
         if line is None or line.primary is not store_of(self):
             self._line = line = line_for(self)
+            plain = self.key_func is default_key_func and type(self).make_key is DjangoRedisCache.make_key
+            self._nearby = line.nearby if plain else None
         return line
 
     def hang_up(self) -> None:

@@ -50,6 +50,15 @@ class Calls:
         (data,) = yield from self.generation.fetched((name,))
         return self.value(data)
 
+    def near(self, name: str) -> Plan[tuple[bytes | None, int]]:
+        """Return what stands there on the primary, and the milliseconds that it has left: -1 for ever."""
+
+        def build(text: str) -> bytes:
+            return pack("GET", text + name) + pack("PTTL", text + name)
+
+        found, left = raised((yield from self.generation.settled(build, 2)))
+        return found, left
+
     def set(self, name: str, value: Any, timeout: int | None, *, nx: bool = False, xx: bool = False) -> Plan[bool]:
         """Store the value and say whether it was; a timeout that is over at once removes what stands there."""
         data = self.codec.encode(value)
@@ -79,7 +88,7 @@ class Calls:
         def build(text: str) -> bytes:
             return pack("PERSIST", text + name) + pack("EXISTS", text + name)
 
-        return bool(raised((yield from self.generation.settled(build, 2)))[1])
+        return bool(raised((yield from self.generation.settled(build, 2, moves=(name,))))[1])
 
     def count(self, name: str, delta: int, *, create: bool = False) -> Plan[Any]:
         """Add to a number and return the sum, or MISSING. Raises NotANumber."""
@@ -89,7 +98,7 @@ class Calls:
                 return pack("INCRBY", text + name, delta)
             return pack("EVAL", COUNT_IF_THERE, 1, text + name, delta)
 
-        (answer,) = yield from self.generation.settled(build, 1, leaves=(name,) if create else ())
+        (answer,) = yield from self.generation.settled(build, 1, leaves=(name,) if create else (), moves=(name,))
         if isinstance(answer, ResponseError):
             return (yield from self._added(name, delta, answer))
         return MISSING if answer is None else answer
@@ -115,7 +124,7 @@ class Calls:
         def build(text: str) -> bytes:
             return pack("RENAME", text + old, text + new)
 
-        (answer,) = yield from self.generation.settled(build, 1)
+        (answer,) = yield from self.generation.settled(build, 1, moves=(old, new))
         if isinstance(answer, ResponseError) and "no such key" in str(answer):
             return False
         raised((answer,))
@@ -150,8 +159,8 @@ class Calls:
         """Remove; return how many were there."""
         if not names:
             return 0
-        build = self.generation.settled(lambda text: pack("UNLINK", *[text + name for name in names]), 1)
-        return int(raised((yield from build))[0])
+        removed = self.generation.settled(lambda text: pack("UNLINK", *[text + name for name in names]), 1, moves=names)
+        return int(raised((yield from removed))[0])
 
     # Times
 
@@ -201,6 +210,7 @@ class Calls:
             page = yield from self.page(pattern, page.cursor, size)
             count += yield from unlinked(page.found)
             if page.cursor == b"0":
+                yield from self.generation.told_of_all()
                 return count
 
     def clear(self, budget: float) -> Plan[bool]:

@@ -51,13 +51,15 @@ class Codec:
 
     def decode(self, data: bytes) -> Any:
         """Return the value. Raises Undecodable for what is not ours, or no longer readable."""
+        if data[:1] == MARK and self._compressor is None:
+            return self._packer.loads(data, 1)
         if len(data) <= DIGITS and (data.isdigit() or (data[:1] == b"-" and data[1:].isdigit())):
             return int(data)
         try:
             if self._compressor is not None:
                 data = self._decompressed(data)
-            if data[:1] == MARK:
-                return self._packer.loads(data[1:])
+                if data[:1] == MARK:
+                    return self._packer.loads(data, 1)
             if self._foreign is not None:
                 return self._foreign.loads(data)
         except Undecodable:

@@ -51,7 +51,13 @@ def made_line(cache: Calling, store: RedisStore) -> Line:
         RedisStore(store.alias, store.prefix, client.connect(index), judges=False)
         for index in range(1, len(cache._server))  # noqa: SLF001
     ]
-    return Line(store, replicas, Codec(options), failover=not options.get("REPLICA_READ_ONLY", True))
+    return Line(
+        store,
+        replicas,
+        Codec(options),
+        near=bool(options.get("NEAR")),
+        failover=not options.get("REPLICA_READ_ONLY", True),
+    )
 
 
 def prefix_of(cache: Calling) -> str:

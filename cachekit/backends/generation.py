@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from redis.exceptions import ResponseError
 
+from cachekit.backends.nearby import Teller, told
 from cachekit.stores.wire import Packable, pack, raised
 
 PAGE = 1000
@@ -46,6 +47,8 @@ class Generation:
     def __init__(self, key: str) -> None:
         self.key = key
         self.family = f"ck{urlsafe_b64encode(blake2b(key.encode(), digest_size=6).digest()).decode()}"
+        self.teller: Teller | None = None
+        """Whom to tell which keys were written, where processes keep what they have read."""
         self._known: Mark | None = None
         self._question = pack("GET", key)
         self._last_part = pack(key).partition(b"\r\n")[2]
@@ -92,22 +95,44 @@ class Generation:
         *,
         write: bool = True,
         leaves: Sequence[str] = (),
+        moves: Sequence[str] | None = None,
     ) -> Plan[list[Any]]:
         """Return the replies to the commands that `build` makes for the generation in force.
 
-        What a command for an older generation wrote, nobody can see; `leaves` names it, to be removed.
+        What a command for an older generation wrote, nobody can see; `leaves` names it, to be removed. `moves` names
+        what is written to, where that is something else; nobody is told of nothing.
         """
+        names, teller = leaves if moves is None else moves, self.teller if write else None
         while True:
             text, raw = self._known or (yield from self.learnt())
-            answers = yield Request(build(text) + self._question, replies + 1, write)
+            if teller is None or not names:
+                answers = yield Request(build(text) + self._question, replies + 1, write)
+            else:
+                answers = yield from self._told(teller, build(text), replies, names)
             if answers.pop() == raw or (yield from self.learnt()).raw == raw:
                 return answers
             if leaves:
                 yield Request(pack("UNLINK", *[text + name for name in leaves]), 1, write=True)
 
+    def _told(self, teller: Teller, payload: bytes, replies: int, names: Sequence[str]) -> Plan[list[Any]]:
+        """Return the replies to commands and to the question, with what was written told in between."""
+        said, count = teller.said(names, loaded=True)
+        answers = yield Request(payload + said + self._question, replies + count + 1, write=True)
+        if not told(teller, names, answers.pop(replies)):
+            said, count = teller.said(names, loaded=False)
+            (answer,) = yield Request(said, count, write=True)
+            teller.done(names, answer)
+        return answers
+
+    def told_of_all(self) -> Plan[None]:
+        """Tell that any key may have been written."""
+        if self.teller is not None:
+            yield from self._told(self.teller, b"", 0, ())
+
     def one(self, verb: str, name: str, *parts: Packable, write: bool = True) -> Plan[Any]:
         """Return the reply to one command on one key."""
-        (answer,) = raised((yield from self.settled(lambda text: pack(verb, text + name, *parts), 1, write=write)))
+        build = self.settled(lambda text: pack(verb, text + name, *parts), 1, write=write, moves=(name,))
+        (answer,) = raised((yield from build))
         return answer
 
     def moved(self) -> Plan[None]:

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from cachekit.backends.calls import Calls
 from cachekit.backends.codec import Codec
 from cachekit.backends.generation import Generation, Plan, Request
+from cachekit.backends.nearby import Nearby, Teller
 from cachekit.exceptions import StoreUnavailable
 from cachekit.stores.redis import REFUSALS, RedisStore
 from cachekit.stores.wire import code_of
@@ -21,13 +22,25 @@ Answer = TypeVar("Answer")
 class Line:
     """Carries out plans on the primary and its replicas, each under the circuit breaker of its store."""
 
-    def __init__(self, primary: RedisStore, replicas: Sequence[RedisStore], codec: Codec, *, failover: bool) -> None:
+    def __init__(
+        self,
+        primary: RedisStore,
+        replicas: Sequence[RedisStore],
+        codec: Codec,
+        *,
+        failover: bool,
+        near: bool = False,
+    ) -> None:
         self.primary = primary
         self.replicas = replicas
         self.failover = failover
         self.codec = codec
         self.generation = Generation(primary.slot_key("generation"))
         self.calls = Calls(self.generation, codec)
+        self.nearby: Nearby | None = None
+        if near:
+            self.generation.teller = Teller(primary)
+            self.nearby = Nearby(primary, self.generation.teller, codec)
 
     def run(self, plan: Plan[Answer]) -> Answer:
         """Carry out a plan. Raises StoreUnavailable."""

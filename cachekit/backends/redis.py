@@ -20,6 +20,10 @@ from cachekit.backends.calling import AWAY
 from cachekit.backends.calls import MISSING
 from cachekit.backends.directory import made_store
 from cachekit.backends.extras import Extras
+from cachekit.backends.nearby import Nearby
+from cachekit.computing import tracks
+from cachekit.core.codecs import Undecodable
+from cachekit.core.copies import shared
 from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import ainvalidate, invalidate
 from cachekit.stores.redis import RedisStore
@@ -39,21 +43,57 @@ class RedisCache(Extras):
         """Return the value under `key`, or `default`."""
         if client is not None:
             return self._by_client("get", default, key, default, version, client)
+        nearby = self._nearby
+        if nearby is not None and version is None and type(key) is str:
+            kept = nearby.near.get(key)
+            if kept is not None and tracks():
+                nearby.meter.times += 1
+                return kept.value if kept.copy is shared else kept.copy(kept.value)
         name, line = self.named(key, version), self.line
         try:
-            found = line.calls.value(line.fetch(name))
+            if self._nearby is not None and version is None and type(key) is str:
+                found = self._brought(self._nearby, key, name)
+            else:
+                found = line.calls.value(line.fetch(name))
         except (StoreUnavailable, ResponseError) as error:
             found = self.answered(error, AWAY)
         return self._looked_up(key, found, default)
 
+    def _brought(self, nearby: Nearby, key: str, name: str) -> Any:
+        """Fetch a value, and keep it in this process."""
+        moment, calls = nearby.moment(), self.line.calls
+        data, left = self.line.run(calls.near(name))
+        value = calls.value(data)
+        if data is None or moment is None or value is MISSING or type(value) is Undecodable:
+            return value
+        return nearby.keep(key, name, (data, left, value), moment)
+
     async def aget(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         """Like `get`."""
+        nearby = self._nearby
+        if nearby is not None and version is None and type(key) is str:
+            kept = nearby.near.get(key)
+            if kept is not None and tracks():
+                nearby.meter.times += 1
+                return kept.value if kept.copy is shared else kept.copy(kept.value)
         name, line = self.named(key, version), self.line
         try:
-            found = line.calls.value(await line.afetch(name))
+            if self._nearby is not None and version is None and type(key) is str:
+                found = await self._abrought(self._nearby, key, name)
+            else:
+                found = line.calls.value(await line.afetch(name))
         except (StoreUnavailable, ResponseError) as error:
             found = self.answered(error, AWAY)
         return self._looked_up(key, found, default)
+
+    async def _abrought(self, nearby: Nearby, key: str, name: str) -> Any:
+        """Like `_brought`."""
+        moment, calls = nearby.moment(), self.line.calls
+        data, left = await self.line.arun(calls.near(name))
+        value = calls.value(data)
+        if data is None or moment is None or value is MISSING or type(value) is Undecodable:
+            return value
+        return nearby.keep(key, name, (data, left, value), moment)
 
     def set(  # noqa: PLR0917 - django-redis's signature
         self,

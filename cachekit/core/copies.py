@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import threading
 import uuid
 import zoneinfo
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, TypeAlias
 
-Copier: TypeAlias = Callable[[Any], Any]
+from cachekit.core.copiers import Afresh, Copier, Each, Every, Items, Remembered, begun, shared
+
+__all__ = [
+    "ATOMS",
+    "Copier",
+    "Family",
+    "NotCopied",
+    "copier_for",
+    "declare_immutable",
+    "is_immutable",
+    "plug",
+    "shared",
+]
+
 Follow: TypeAlias = Callable[[Any], "Copier | None"]
 """Returns how to copy a part, None to share it. Raises NotCopied."""
 MAX_DEPTH = 32
@@ -66,15 +79,10 @@ def copier_for(value: Any) -> Copier | None:
         survey = _Survey(frozenset())
         found = survey.follow(value)
         if survey.repeated:
-            found = _Afresh(_Survey(frozenset(survey.repeated)).follow(value) or shared)
+            found = Afresh(_Survey(frozenset(survey.repeated)).follow(value) or shared)
     except NotCopied:
         return None
     return found or shared
-
-
-def shared(value: Any) -> Any:
-    """Copy what cannot change: return it."""
-    return value
 
 
 def _is_frozen(value: Any, depth: int) -> bool:
@@ -109,13 +117,16 @@ class _Survey:
         if ident in self._seen:
             self.repeated.add(ident)
             return self._seen[ident]
+        if ident in self._open and kind not in _BUILT_IN:
+            self.repeated.add(ident)
+            return begun
         if ident in self._open or len(self._open) >= MAX_DEPTH:  # it holds itself, or is too deep
             raise NotCopied
         self._open.add(ident)
         found = self._container(kind, value)
         self._open.discard(ident)
         if ident in self._twice:
-            found = self._once(_Remembered(found))
+            found = self._once(Remembered(found))
         self._seen[ident] = found
         return found
 
@@ -135,14 +146,28 @@ class _Survey:
 
     def _sequence(self, kind: type, flat: Copier, value: Any) -> Copier:
         """Return the copier of a list or tuple; most are flat, or of one shape throughout."""
-        if ATOMS.issuperset(map(type, value)):
+        kinds = set(map(type, value))
+        if kinds <= ATOMS:
             return flat
+        if kinds == _ROWS and self._are_flat(value):
+            return self._once(Each(kind, dict.copy))
         parts = [self.follow(one) for one in value]
         if not any(parts):
             return flat
         if parts.count(parts[0]) == len(parts):
-            return self._once(_Each(kind, parts[0] or shared))
-        return self._once(_Every(kind, tuple(one or shared for one in parts)))
+            return self._once(Each(kind, parts[0] or shared))
+        return self._once(Every(kind, tuple(one or shared for one in parts)))
+
+    def _are_flat(self, rows: Any) -> bool:
+        """Tell, all at once, whether dicts hold nothing that can change, and nobody else holds one of them."""
+        idents = set(map(id, rows))
+        if len(idents) < len(rows) or not (self._twice.isdisjoint(idents) and self._seen.keys().isdisjoint(idents)):
+            return False
+        pieces = chain(chain.from_iterable(rows), chain.from_iterable(map(dict.values, rows)))
+        if not ATOMS.issuperset(map(type, pieces)):
+            return False
+        self._seen.update(dict.fromkeys(idents, dict.copy))
+        return True
 
     def _mapping(self, value: dict[Any, Any]) -> Copier:
         if not ATOMS.issuperset(map(type, value)) and not all(map(is_immutable, value)):
@@ -150,7 +175,7 @@ class _Survey:
         if ATOMS.issuperset(map(type, value.values())):
             return dict.copy
         parts = [(key, found) for key, one in value.items() if (found := self.follow(one)) is not None]
-        return self._once(_Items(tuple(parts))) if parts else dict.copy
+        return self._once(Items(tuple(parts))) if parts else dict.copy
 
     def _once(self, copier: Copier) -> Copier:
         """Return the copier of the same shape that was made before, so that ten thousand rows share one."""
@@ -158,111 +183,5 @@ class _Survey:
 
 
 _OPEN_KINDS = frozenset({list, dict})
-
-
-class Shape:
-    """A copier that is told from others by its class and its parts."""
-
-    __slots__ = ("_hash", "_said")
-
-    def __init__(self, *said: Any) -> None:
-        self._said = said
-        self._hash = hash((type(self), said))
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Shape) and type(self) is type(other) and self._said == other._said)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __call__(self, value: Any) -> Any:
-        """Return a copy."""
-        raise NotImplementedError
-
-
-class _Each(Shape):
-    """Copy a list or tuple whose items are all of one shape."""
-
-    __slots__ = ("_item", "_kind")
-
-    def __init__(self, kind: type, item: Copier) -> None:
-        super().__init__(kind, item)
-        self._kind, self._item = kind, item
-
-    def __call__(self, value: Any) -> Any:
-        return self._kind(map(self._item, value))
-
-
-class _Every(Shape):
-    """Copy a list or tuple whose items are of several shapes."""
-
-    __slots__ = ("_items", "_kind")
-
-    def __init__(self, kind: type, items: tuple[Copier, ...]) -> None:
-        super().__init__(kind, items)
-        self._kind, self._items = kind, items
-
-    def __call__(self, value: Any) -> Any:
-        return self._kind([copier(one) for copier, one in zip(self._items, value, strict=True)])
-
-
-class _Items(Shape):
-    """Copy a dict some of whose values can change."""
-
-    __slots__ = ("_items",)
-
-    def __init__(self, items: tuple[tuple[Any, Copier], ...]) -> None:
-        super().__init__(items)
-        self._items = items
-
-    def __call__(self, value: dict[Any, Any]) -> dict[Any, Any]:
-        copy = value.copy()
-        for key, copier in self._items:
-            copy[key] = copier(value[key])
-        return copy
-
-
-class _Scene(threading.local):
-    """The copies made so far in the copying that goes on in this thread, by the identity of the originals."""
-
-    made: dict[int, Any]
-
-    def __init__(self) -> None:
-        self.made = {}
-
-
-_scene = _Scene()
-
-
-class _Afresh(Shape):
-    """Copy a value that holds something twice."""
-
-    __slots__ = ("_inner",)
-
-    def __init__(self, inner: Copier) -> None:
-        super().__init__(inner)
-        self._inner = inner
-
-    def __call__(self, value: Any) -> Any:
-        outer, _scene.made = _scene.made, {}
-        try:
-            return self._inner(value)
-        finally:
-            _scene.made = outer
-
-
-class _Remembered(Shape):
-    """Copy what is held twice: the second holder is given the first one's copy."""
-
-    __slots__ = ("_inner",)
-
-    def __init__(self, inner: Copier) -> None:
-        super().__init__(inner)
-        self._inner = inner
-
-    def __call__(self, value: Any) -> Any:
-        made, ident = _scene.made, id(value)
-        copy = made.get(ident)
-        if copy is None:
-            copy = made[ident] = self._inner(value)
-        return copy
+_ROWS = {dict}
+_BUILT_IN = frozenset({list, dict, tuple})

@@ -77,7 +77,7 @@ def _require_plain(value: Any) -> None:
     if kind is dict:
         for key in value:
             if type(key) is not str:
-                raise refusal("JSON", value, f"the key {key!r:.60} is no text")
+                raise refusal("JSON", value, f"it has keys of type {type(key).__qualname__}")
         _require_all(value.values())
     elif kind is list:
         _require_all(value)

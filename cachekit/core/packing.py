@@ -65,13 +65,13 @@ class Packer:
         form = self.packing.format
         return self.sealed(form.number, form.dumps(value), signed=form.signed)
 
-    def loads(self, payload: bytes) -> Any:
-        """Decode. Raises Undecodable."""
+    def loads(self, payload: bytes, at: int = 0) -> Any:
+        """Decode what begins at a byte. Raises Undecodable."""
         try:
-            read = READERS.get(payload[0])
+            read = READERS.get(payload[at])
             if read is not None:
-                return read(payload[1:])
-            opened = self.opened(payload)
+                return read(payload[at + 1 :])
+            opened = self.opened(payload[at:])
             read = READERS.get(opened.number)
             return self._format(opened.number).loads(opened.body) if read is None else read(opened.body)
         except Undecodable:

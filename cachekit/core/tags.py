@@ -49,7 +49,7 @@ _LABEL = re.compile(r"^[A-Za-z_]\w*\.[A-Za-z_]\w*(?=$|[@#?])")
 _MODEL_TAG = re.compile(rf"(?P<family>{_TABLE.pattern})(?P<kind>[#?])(?P<rest>.+)")
 _TENANT = re.compile(rf"(\[(?:[{TENANT_LETTERS}]{{1,63}}|\*)\])(.+)")
 _BARE = re.compile(rf"{TABLE}[^#?]+")
-_NAMED = re.compile(r"(?P<family>(?:function|view|fragment|query):[^#]+)(?:#(?P<rest>.+))?")
+_NAMED = re.compile(r"(?P<family>(?:function|view|fragment|query|backend):[^#]+)(?:#(?P<rest>.+))?")
 _UNFIT = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
 
 

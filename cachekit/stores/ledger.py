@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError, NoScriptError, ReadOnlyError, ResponseError
 
@@ -12,7 +12,7 @@ from cachekit.core import steps, tags
 from cachekit.core.entry import NEVER, Found, unseal
 from cachekit.core.mirror import Beat
 from cachekit.stores import scripts
-from cachekit.stores.scripts import Exchange, Talk, places, told_as
+from cachekit.stores.scripts import Ask, Exchange, Talk, places, told_as
 from cachekit.stores.wire import code_of, pack, raised
 
 BUCKET_LIMIT = 100_000 // tags.BUCKETS
@@ -25,25 +25,6 @@ KEEPING = (b"noeviction", b"volatile-lru", b"volatile-lfu", b"volatile-random", 
 
 class Unproven(RedisConnectionError):
     """A server answers that may not be read yet: it has not been told what it missed."""
-
-
-class Ask(NamedTuple):
-    """The commands that fetch the points of some tags.
-
-    The root says which buckets exist: those that did not when last looked are asked for only once they do.
-    """
-
-    payload: bytes
-    replies: int
-    layout: tags.Layout
-    known: frozenset[bytes]
-    """The buckets that are asked for."""
-
-    def born(self, replies: Sequence[Any]) -> frozenset[bytes]:
-        """Return the buckets that exist, or existed until they were evicted."""
-        places = self.layout.places
-        births = replies[0][2 : 2 + len(places)]
-        return frozenset(place for (place, _), birth in zip(places, births, strict=True) if birth is not None)
 
 
 class Ledger:
@@ -252,9 +233,15 @@ class Ledger:
             return 0
         return int(point)
 
-    def posted(self, step: steps.Invalidate) -> tuple[bytes, int]:
-        """Return an invalidation for nobody to wait for: packed commands, and how many replies will come."""
-        wanted = next(self.invalidate(step))
+    def posted(self, step: steps.Invalidate, *, loaded: bool = True) -> tuple[bytes, int]:
+        """Return an invalidation to be sent with something else: packed commands, and how many replies will come.
+
+        Where the server has not `loaded` the script, the second command that the talk makes brings it along.
+        """
+        talk = self.invalidate(step)
+        wanted = next(talk)
+        if not loaded:
+            wanted = talk.send([NoScriptError("not loaded")])
         return wanted.payload, wanted.replies
 
     def intend(self, step: steps.Intend) -> Talk:

@@ -22,11 +22,12 @@ from cachekit.core.samples import Samples
 from cachekit.core.tags import EVERYTHING
 from cachekit.exceptions import StoreUnavailable
 from cachekit.stores.awaited import async_connection
+from cachekit.stores.awire import AsyncWire
 from cachekit.stores.breaker import Breaker
 from cachekit.stores.channel import Follower
 from cachekit.stores.ledger import Ledger
 from cachekit.stores.scripts import Exchange, Talk
-from cachekit.stores.wire import AsyncWire, Wire, code_of, nothing
+from cachekit.stores.wire import Wire, code_of, nothing
 
 REFUSALS = frozenset({"OOM", "MISCONF", "READONLY", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN"})
 """Error replies of a server that answers but cannot be used: as good as away."""

@@ -25,6 +25,25 @@ class Exchange(NamedTuple):
 Talk = Generator[Exchange, list[Any], Any]
 
 
+class Ask(NamedTuple):
+    """The commands that fetch the points of some tags.
+
+    The root says which buckets exist: those that did not when last looked are asked for only once they do.
+    """
+
+    payload: bytes
+    replies: int
+    layout: tags.Layout
+    known: frozenset[bytes]
+    """The buckets that are asked for."""
+
+    def born(self, replies: Sequence[Any]) -> frozenset[bytes]:
+        """Return the buckets that exist, or existed until they were evicted."""
+        places = self.layout.places
+        births = replies[0][2 : 2 + len(places)]
+        return frozenset(place for (place, _), birth in zip(places, births, strict=True) if birth is not None)
+
+
 class Script(NamedTuple):
     """A Lua script and the name under which a server keeps it."""
 

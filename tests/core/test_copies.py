@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, strategies as st
 
-from cachekit.core.copies import MAX_DEPTH, copier_for, is_immutable, shared
+from cachekit.core.copiers import shared
+from cachekit.core.copies import MAX_DEPTH, copier_for, is_immutable
 
 NOON = datetime.datetime(2026, 11, 23, 12, tzinfo=ZoneInfo("Europe/Brussels"))
 
@@ -161,6 +162,15 @@ def test_threads_that_copy_at_once_share_nothing() -> None:
 
     assert [outline(copy) == outline(value) for copy in copies] == [True] * 4
     assert len({id(copy[0][0]) for copy in copies}) == 4
+
+
+def test_a_row_that_is_held_elsewhere_too_stays_one_object() -> None:
+    rows = [{"id": number} for number in range(3)]
+    for value in ([rows, rows[1]], [rows[1], rows], {"all": rows, "best": rows[:2]}, [*rows, rows[0]], [[rows], rows]):
+        copier: Any = copier_for(value)
+
+        assert outline(copier(value)) == outline(value)
+        assert copier(value) == value
 
 
 def test_ten_thousand_rows_need_one_copier() -> None:

@@ -12,9 +12,10 @@ from django.test import Client
 from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies
 
 from cachekit import browser
+from cachekit.core.compressors import compressor_of
 from cachekit.core.entry import Header, seal
-from cachekit.core.formats import PICKLE
-from cachekit.core.packing import sign
+from cachekit.core.formats import PICKLE, format_of
+from cachekit.core.packing import MARK, Packer, Packing, sign
 from cachekit.signing import signing_keys
 from cachekit.stores import store_for
 from tests.dashboard.people import url
@@ -135,6 +136,31 @@ def test_looking_never_runs_code(operator: Client, tmp_path: Path) -> None:
 
     assert not canary.exists()
     assert not command.exists()
+
+
+@pytest.mark.parametrize("compressor", ["", "zstd"])
+@pytest.mark.parametrize(
+    ("codec", "value", "shown", "how"),
+    [
+        ("pickle", "plain text " * 9, "plain text plain", "Text"),
+        ("pickle", {"price": ["x" * 99]}, "price", "A pickle signed"),
+        ("json", {"price": ["x" * 99]}, "price", "JSON"),
+        ("msgpack", {"price": ["x" * 99]}, "price", "Shown by its structure"),
+        ("pickle", None, "None", "Shown by its structure"),
+        ("pickle", 7, "7", "An integer"),
+    ],
+)
+def test_a_value_is_shown_whatever_codec_wrote_it(
+    operator: Client, codec: str, compressor: str, value: Any, shown: str, how: str
+) -> None:
+    found = compressor_of(compressor) if compressor else None
+    payload = Packer(Packing(format_of(codec), found, 50), signing_keys).dumps(value)
+
+    for name, data in (("entry", entry(payload)), ("value", MARK + payload)):
+        page = opened(operator, put(name, data))
+
+        assert how in page
+        assert shown in page.partition('data-testid="ck-value"')[2]
 
 
 def test_an_unsigned_pickle_is_bytes(operator: Client) -> None:

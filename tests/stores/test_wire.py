@@ -19,8 +19,9 @@ from redis.exceptions import (
 )
 
 from cachekit.stores import store_for
+from cachekit.stores.awire import AsyncWire
 from cachekit.stores.redis import RedisStore
-from cachekit.stores.wire import AsyncWire, Wire, code_of, pack, raised
+from cachekit.stores.wire import Wire, code_of, pack, raised
 from tests.servers import Valkey
 from tests.twins import Call
 

@@ -1,0 +1,92 @@
+"""`OPTIONS["NEAR"]`: what `caches[alias]` has read stays in the process until somebody writes to its key.
+
+Every write tells the ledger of its key in the same buffer, so that the mirrors of all processes hear of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from cachekit import hooks
+from cachekit.backends.codec import Codec
+from cachekit.conf import conf
+from cachekit.core.copies import copier_for, shared
+from cachekit.core.entry import NEVER, Header
+from cachekit.core.keys import fingerprint
+from cachekit.core.steps import Invalidate
+from cachekit.core.tags import encode
+from cachekit.near import Kept, Near
+from cachekit.stores.redis import RedisStore
+from cachekit.stores.wire import raised
+
+MOST_NAMED = 100
+"""A write to more keys than that tells of all keys."""
+
+
+class Teller:
+    """Says to the ledger which keys of an alias were written."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+        self.family = f"backend:{store.alias}"
+
+    def tag(self, name: str) -> str:
+        """Return the tag of a key."""
+        return f"{self.family}#{fingerprint(name)}"
+
+    def said(self, names: Sequence[str], *, loaded: bool) -> tuple[bytes, int]:
+        """Return the packed command that tells of these keys, none meaning all; `loaded` where the server knows it."""
+        return self._store.ledger.posted(Invalidate(self._tags(names), "written", self.family), loaded=loaded)
+
+    def done(self, names: Sequence[str], answer: Any) -> None:
+        """Note that the ledger knows. Raises its error."""
+        raised((answer,))
+        self._store.mirror.doubt(self._tags(names), time.monotonic())
+
+    def _tags(self, names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(map(self.tag, names)) if 0 < len(names) <= MOST_NAMED else (self.family,)
+
+
+class Nearby:
+    """The near cache behind one alias's `get`."""
+
+    def __init__(self, store: RedisStore, teller: Teller, codec: Codec) -> None:
+        given = conf()
+        self.near = Near(store.mirror, given.NEAR_ENTRIES, given.NEAR_BYTES)
+        self.meter = hooks.Meter(hooks.Lookup(store.alias, "backend", "near", "hit"))
+        self._store = store
+        self._teller = teller
+        self._codec = codec
+        hooks.meters[:] = [one for one in hooks.meters if one.asked != self.meter.asked] + [self.meter]
+
+    def moment(self) -> tuple[bytes, int] | None:
+        """Return the epoch and the ledger time up to which the mirror is complete; None while it is not."""
+        mirror = self._store.follow()
+        return (mirror.epoch, mirror.upto) if time.monotonic() < mirror.until else None
+
+    def keep(self, key: Any, name: str, found: tuple[bytes, int, Any], moment: tuple[bytes, int]) -> Any:
+        """Keep what was fetched after a moment of the mirror's, and return what its reader gets.
+
+        `found` is what stood there, the milliseconds that it had left, and its value.
+        """
+        data, left, value = found
+        epoch, upto = moment
+        copy, mine = copier_for(value), value
+        if copy is None:
+            mine, copy = data, self._codec.decode
+        header = Header(epoch, upto, upto, NEVER, 0, encode([self._teller.family, self._teller.tag(name)]))
+        deadline = float("inf") if left < 0 else time.monotonic() + left / 1000
+        self.near.put(key, Kept(mine, copy, header, upto, deadline), len(data))
+        return value if copy is shared or mine is data else copy(value)
+
+
+def told(teller: Teller, names: Sequence[str], answer: Any) -> bool:
+    """Tell whether the ledger took what was said of these keys; False where it must be said again, in full."""
+    if isinstance(answer, NoScriptError):
+        return False
+    teller.done(names, answer)
+    return True

@@ -121,7 +121,8 @@ def others(found: Mapping[str, Any]) -> list[str]:
 def memory(weights: Mapping[str, Any]) -> str:
     """Return what entries weigh."""
     titles = {
-        "near": "100 characters in the process, beside the string itself",
+        "near": "100 characters in the process, through `caches[alias]`, beside the string itself",
+        "results": "100 characters in the process, a function's result, with what is remembered of its dependencies",
         "entries": "100 characters on the server with three shared tags, beside a key with the same payload",
         "rows": "a cached query of one row on the server, in all",
     }

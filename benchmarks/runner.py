@@ -22,6 +22,7 @@ from benchmarks.stage import Gone, Servers, Worker, present, servers, workers
 SAME_CORE = ("cachekit", "django-redis", "socket")
 Sizes = dict[tuple[str, str], tuple[int, int]]
 """For each operation and peer: the samples of a chunk, and the calls of a sample."""
+LEAST_ROUNDS = 3
 COUNTED = 200
 """Calls by which the server's CPU is taken."""
 
@@ -31,6 +32,8 @@ class Effort:
     """How long to measure."""
 
     rounds: int
+    seconds: float
+    """On a busy machine there are fewer rounds: those that end within this time."""
     chunk_us: float
     spin_seconds: float
     crowded: tuple[str, ...]
@@ -45,6 +48,7 @@ class Effort:
 
 FULL = Effort(
     rounds=40,
+    seconds=12,
     chunk_us=15_000,
     spin_seconds=1.0,
     crowded=("cachekit-near", "cachekit", "django-redis", "locmem"),
@@ -56,6 +60,7 @@ FULL = Effort(
 )
 QUICK = Effort(
     rounds=6,
+    seconds=2.5,
     chunk_us=5_000,
     spin_seconds=0.2,
     crowded=("cachekit-near",),
@@ -129,7 +134,7 @@ class Run:
                         sizes[operation.name, name] = chunk_size(us, self.effort.chunk_us)
                     except Gone as error:
                         self.failed(name, operation.name, error)
-        taken = interleaved(working, sizes, self.effort.rounds, self.draw)
+        taken = interleaved(working, sizes, self.effort, self.draw)
         for (operation_name, name), series in taken.items():
             row = series.figures()
             row["python_calls"], row["all_calls"] = working[name].ask("count", operation=operation_name)
@@ -146,7 +151,7 @@ class Run:
         for name, worker in rivals.items():
             worker.ask("pin", cores=sorted(SERVER))
             sizes["get-100", name] = chunk_size(worker.ask("prepare", operation="get-100"), 8_000)
-        taken = interleaved(rivals, sizes, max(5, self.effort.rounds // 2), self.draw)
+        taken = interleaved(rivals, sizes, self.effort, self.draw)
         self.found["same_core"]["get-100"] = {name: one.figures() for (_, name), one in taken.items()}
         for worker in rivals.values():
             worker.ask("pin", cores=sorted(CLIENT))
@@ -164,7 +169,7 @@ class Run:
 
     def memory(self, working: Mapping[str, Worker]) -> None:
         """Weigh entries."""
-        kinds = {"memory": "near", "entry-memory": "entries", "row-memory": "rows"}
+        kinds = {"memory": "near", "result-memory": "results", "entry-memory": "entries", "row-memory": "rows"}
         for family, what in kinds.items():
             for name, worker in working.items():
                 if family in worker.peer.families:
@@ -202,11 +207,14 @@ class Run:
 
 
 def interleaved(
-    working: Mapping[str, Worker], sizes: Sizes, rounds: int, draw: random.Random
+    working: Mapping[str, Worker], sizes: Sizes, effort: Effort, draw: random.Random
 ) -> dict[tuple[str, str], Series]:
     """Return the rounds of each operation and peer, in the order of the sizes."""
     taken = {pair: Series() for pair in sizes}
-    for _ in range(rounds):
+    began = time.monotonic()
+    for done in range(effort.rounds):
+        if done >= LEAST_ROUNDS and time.monotonic() - began > effort.seconds:
+            break
         for pair in draw.sample(list(sizes), len(sizes)):
             operation, name = pair
             samples, repeated = sizes[pair]

@@ -64,7 +64,7 @@ class Near(Strict):
     """Hits come from the process; the ledger's channel says what is stale."""
 
     name, title = "cachekit-near", "cachekit, near"
-    families = (Strict.families | {"memory"}) - {"row-memory", "entry-memory"}
+    families = (Strict.families | {"memory", "result-memory"}) - {"row-memory", "entry-memory"}
     near = True
 
     def absent(self) -> str:

@@ -7,6 +7,7 @@ import os
 import pickle
 import sys
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.families.base import proved
@@ -23,8 +24,26 @@ def hundred(number: int) -> str:
 
 
 def near(peer: Peer, count: int) -> dict[str, float]:
-    """Return the bytes that a function's result of 100 characters takes in the process, beside the string itself."""
-    kept = peer.function(hundred)
+    """Return the bytes that a value of 100 characters takes in the process, beside the string itself."""
+    cache = peer.cache()
+
+    def kept(number: int) -> Any:
+        name = f"weighed:{number:08d}"
+        found = cache.get(name)
+        if found is None:
+            cache.set(name, hundred(number), 3600)
+        return found
+
+    return weighed(peer, kept, count)
+
+
+def results(peer: Peer, count: int) -> dict[str, float]:
+    """Like `near`, for a function's results, with all that is remembered of what they depend on."""
+    return weighed(peer, peer.function(hundred), count)
+
+
+def weighed(peer: Peer, kept: Callable[[int], Any], count: int) -> dict[str, float]:
+    """Return what a call with each number leaves in the process."""
     for number in range(50):
         kept(number)
     gc.collect()
@@ -47,14 +66,14 @@ def entries(peer: Peer, count: int) -> dict[str, float]:
     from cachekit.core.capture import depend
 
     @cached(3600, jitter=0)
-    def weighed(number: int) -> str:
+    def shared_three(number: int) -> str:
         depend(*TAGS)
         return f"{number:0100d}"
 
     client = server()
     for number in range(count):
-        weighed(number)
-    keys = list(client.scan_iter(match="*weighed*", count=1000))[:count]
+        shared_three(number)
+    keys = list(client.scan_iter(match="*shared_three*", count=1000))[:count]
     payload = pickle.dumps(f"{0:0100d}", pickle.HIGHEST_PROTOCOL)
     client.set(b"p" * len(keys[0]), payload, px=3_600_000)
     plain = client.memory_usage(b"p" * len(keys[0]))

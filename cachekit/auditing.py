@@ -21,7 +21,7 @@ from cachekit.trials import Trial, compared, visit_of
 
 logger = logging.getLogger("cachekit.audit")
 
-APART = frozenset({"function", "query"})
+APART = frozenset({"function", "query", "row"})
 """The doors whose computation needs no request, so that it may be run in a thread of its own."""
 
 

@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from cachekit import conf, databases, packers, registry, stores, tenants, triggers
 from cachekit.exceptions import ImproperStore, MissingExtra, StoreUnavailable
+from cachekit.orm.rows import doubts_of
 from cachekit.outbox import health
 from cachekit.outbox.relaying import COMMAND
 
@@ -26,7 +27,7 @@ KINDS: dict[Any, tuple[type, ...]] = {
     bool | tuple[str, ...]: (bool, list, tuple),
     dict[str, Any]: (dict,),
 }
-DOORS = ("function", "view", "fragment", "query")
+DOORS = ("function", "view", "fragment", "query", "row")
 
 
 @register(Tags.caches)
@@ -146,6 +147,20 @@ def _index_errors() -> Iterator[CheckMessage]:
         except ImproperlyConfigured as error:
             hint = "Name models as Django does: ('shop.Order', 'shop.Line')."
             yield Error(str(error), hint=hint, obj=model, id="cachekit.E007")
+
+
+@register(Tags.models)
+def check_rows(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Notice models whose managers keep rows that cannot be kept."""
+    found: list[CheckMessage] = []
+    for model in apps.get_models():
+        if not any(getattr(manager, "keeps_rows", None) is not None for manager in model._meta.managers):
+            continue
+        for reason in doubts_of(model):
+            message = f"Rows of {model._meta.label} are asked from the database each time: {reason}."
+            hint = "Leave out rows= of its CachedManager, or see docs/how-to/cache-rows.md."
+            found.append(Warning(message, hint=hint, obj=model, id="cachekit.W005"))
+    return found
 
 
 @register(Tags.caches)

@@ -172,6 +172,8 @@ def _judged(spec: Spec, store: Store, found: Found | None) -> Answer | Visit | N
     if dirty or past:  # own writes are not committed yet, what is past is over: nobody else may see what comes of it
         _set_apart(spec)
         return None
+    if found is not None and not spec.policy.lease:
+        store.samples.note(time.monotonic(), found.epoch, found.last)  # its read point, if it is computed
     _count(spec, "error" if found is None else "hit" if verdict is Verdict.EARLY else verdict.value)
     visit = Visit(spec, found, verdict, computing.job.get() or Job(), time.monotonic(), now, mode.get() == "refresh")
     return visit if snapshot is None else visit._replace(private=True)

@@ -15,6 +15,7 @@ from cachekit.conf import conf
 from cachekit.core.compressors import compressor_of
 from cachekit.core.formats import format_of
 from cachekit.core.packing import Packer, Packing
+from cachekit.core.rowcodec import RowCodec
 from cachekit.signing import signing_keys
 
 
@@ -67,6 +68,12 @@ def packer(alias: str, codec: str = "") -> Packer:
     return made(chosen(alias, codec))
 
 
+@lru_cache(maxsize=256)
+def row_codec(alias: str, *, many: bool = False) -> RowCodec:
+    """Return the codec of an alias's rows. Raises ImproperlyConfigured, MissingExtra."""
+    return RowCodec(packer(alias), many=many)
+
+
 def chosen(alias: str, codec: str = "") -> Choice:
     """Return what the settings choose for an alias. Raises ImproperlyConfigured."""
     return choice_of(settings.CACHES.get(alias, {}).get("OPTIONS") or {}, codec)
@@ -75,6 +82,7 @@ def chosen(alias: str, codec: str = "") -> Choice:
 def _forget(*, setting: str, **_: object) -> None:
     if setting in ("CACHES", "CACHEKIT"):
         packer.cache_clear()
+        row_codec.cache_clear()
 
 
 setting_changed.connect(_forget, dispatch_uid="cachekit.packers")

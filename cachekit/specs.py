@@ -50,6 +50,7 @@ class Door:
         for tag in (self.tag, *policy_of(Conf(), self._options).tags):  # what is wrong is said where it is written
             dependency(tag)
         self._codec_of = codec_of
+        self._policy: tuple[Conf | None, Policy | None] = (None, None)
         self._alias: str = options.get("alias", "")
 
     @property
@@ -61,7 +62,10 @@ class Door:
         """Return where the entry of these key parts is kept, and how."""
         alias = self.alias
         own, owner, given = (self.tag, *own_tags), tenants.part_of_key(), conf()
-        policy = policy_of(given, self._options)
+        made_from, policy = self._policy
+        if policy is None or made_from is not given:
+            policy = policy_of(given, self._options)
+            self._policy = given, policy
         if owner:
             own = (*map(tenants.qualified, own),)
             policy = dataclasses.replace(policy, tags=(*map(tenants.qualified, policy.tags),))

@@ -138,3 +138,14 @@ def test_w004_a_mirror_that_is_not_declared_is_told(settings: Any, monkeypatch: 
 
     settings.CACHEKIT = {"REPLICAS": {"other": {"of": "default", "lag": 5}}}
     assert checks.check_replicas(app_configs=None) == []
+
+
+def test_w005_rows_that_cannot_be_kept_are_named() -> None:
+    found = {message.msg for message in checks.check_rows(app_configs=None) if message.id == "cachekit.W005"}
+
+    doubts = {"Coin": ("MoneyField", "worth"), "Sheet": ("ShoutField", "shout"), "Draft": ("ShoutField", "shout")}
+    assert found == {
+        f"Rows of zoo.{name} are asked from the database each time: "
+        f"what {kind} makes of the column {column!r} may be no plain value."
+        for name, (kind, column) in doubts.items()
+    }

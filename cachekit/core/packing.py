@@ -15,8 +15,9 @@ from cachekit.core.scalars import BYTES, MARKED, READERS, TEXT, WRITERS
 
 MARK = b"\xc1"
 """Stands before a payload where other things may stand: a byte that begins no text, number, pickle or msgpack."""
-PAGE, FOREIGN = 12, 13
-"""Forms of what is written elsewhere: responses, and what a serializer wrote that is not ours, and we compressed."""
+PAGE, FOREIGN, ROW, ROWS = 12, 13, 14, 15
+"""Forms of what is written elsewhere: responses; what a serializer wrote that is not ours, and we compressed; rows."""
+_SIGNED = frozenset({formats.PICKLE, ROW, ROWS})
 SIGNATURE_SIZE = 16
 _TEXTUAL = frozenset({TEXT, BYTES, MARKED})
 _FORMATS = {number: name for name, number in formats.NUMBERS.items()}
@@ -83,7 +84,7 @@ class Packer:
         """Verify and decompress. Raises Undecodable, and whatever a compressor raises."""
         form, body = payload[0], payload[1:]
         number, compressor = form & 15, form >> 4
-        if number == formats.PICKLE or (number == self.packing.format.number and self.packing.format.signed):
+        if number in _SIGNED or (number == self.packing.format.number and self.packing.format.signed):
             body = self._verified(form, body)
         if compressor:
             body = _compressor(compressor).decompress(body, self.packing.limit)

@@ -154,9 +154,9 @@ def _lead(visit: Visit, flights: Flights, flight: Flight) -> Plan:
         flights.close(visit.ident, flight)
 
     try:
-        present = yield from _look_again(visit, flights)
-        begun = None
-        if present is None:
+        begun = _as_found(visit)
+        present = None if begun else (yield from _look_again(visit, flights))
+        if present is None and begun is None:
             begun = yield from _begin(visit, _lease(visit))
         if begun is not None and begun.holder and visit.found is not None:
             if visit.spare is not None:
@@ -175,6 +175,17 @@ def _lead(visit: Visit, flights: Flights, flight: Flight) -> Plan:
         if outcome.refused:
             flights.shun(visit.ident)
         flights.land(visit.ident, flight, outcome)
+
+
+def _as_found(visit: Visit) -> steps.Begun | None:
+    """Return the read point that the look at the ledger is worth, where processes do not take turns.
+
+    It is the ledger's last time: whatever is invalidated later gets a later point.
+    """
+    found = visit.found
+    if visit.spec.policy.lease or found is None or not (found.epoch and found.last) or found.since:
+        return None
+    return steps.Begun(found.epoch, found.last)
 
 
 def _look_again(visit: Visit, flights: Flights) -> Generator[Any, Any, Answer | None]:

@@ -37,6 +37,8 @@ class Policy:
     """What every entry depends on beside what it reads through the ORM."""
     newer_than_snapshot: bool = False
     """Whether a transaction that reads a snapshot is given entries that are newer than it."""
+    lease: bool = True
+    """Whether processes take turns computing: not worth its round trips for what takes no longer than they do."""
     audit: bool = True
     """Whether values may be computed once more and compared; not those that differ each time by themselves."""
 

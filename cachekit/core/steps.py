@@ -45,6 +45,18 @@ class Saved(NamedTuple):
     newest: int
 
 
+class LoadMany(NamedTuple):
+    """Ask for several entries at once; answered with a `Found` for each, in their order."""
+
+    keys: tuple[str, ...]
+
+
+class SaveMany(NamedTuple):
+    """Store several envelopes at once, for readers to judge; answered with nothing."""
+
+    saves: tuple[Save, ...]
+
+
 class Renew(NamedTuple):
     """Keep a lease for some more seconds; answered with whether it is still held."""
 
@@ -93,4 +105,4 @@ class Withdraw(NamedTuple):
     transaction: str
 
 
-Step = Load | Begin | Save | Renew | Release | Wait | Invalidate | Intend | Withdraw
+Step = Load | LoadMany | Begin | Save | SaveMany | Renew | Release | Wait | Invalidate | Intend | Withdraw

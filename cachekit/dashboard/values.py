@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 from cachekit import browser
 from cachekit.core.entry import NEVER, Header, unseal
 from cachekit.core.formats import JSON, PICKLE
-from cachekit.core.packing import MARK, PAGE
+from cachekit.core.packing import MARK, PAGE, ROW, ROWS
+from cachekit.core.rowcodec import RowCodec
 from cachekit.core.scalars import BYTES, MARKED, TEXT
 from cachekit.core.tags import readable
 from cachekit.dashboard import reveal, words
@@ -118,6 +119,8 @@ def _read(payload: bytes, data: bytes, *, whole: bool) -> reveal.Shown:
             number, body = pickles.opened(payload)
             if number == PICKLE:
                 return reveal.show_pickle(body)
+            if number in (ROW, ROWS):  # signed too
+                return reveal.show_value(RowCodec(pickles, many=number == ROWS).loads(payload))
             if number in (JSON, PAGE, TEXT, MARKED, BYTES):
                 return reveal.show(body)
             return reveal.show_value(pickles.loads(payload))  # it runs no code

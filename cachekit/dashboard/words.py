@@ -90,5 +90,6 @@ def door(name: str) -> str:
         "view": _("Views"),
         "fragment": _("Fragments"),
         "query": _("Queries"),
+        "row": _("Rows"),
         "backend": _("CACHES"),
     }.get(name, name)

@@ -1,8 +1,9 @@
 """The doors into the ORM: reads are captured, writes invalidate, querysets answer from the cache."""
 
 from cachekit.orm.compilers import install
+from cachekit.orm.managers import CachedManager
 from cachekit.orm.outboxes import drained
-from cachekit.orm.queries import CachedManager, CachedQuerySet, cached_query
+from cachekit.orm.queries import CachedQuerySet, cached_query
 from cachekit.orm.snapshots import apart, oldest
 from cachekit.orm.transactions import dirty_tags, open_connections
 

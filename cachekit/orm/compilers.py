@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
@@ -14,10 +13,9 @@ from django.db.models.sql.compiler import SQLCompiler, SQLDeleteCompiler, SQLIns
 
 from cachekit import registry
 from cachekit.core.capture import Capture, current
-from cachekit.orm import notices, ongoing, rawsql, replicas, snapshots, transactions, writing
+from cachekit.orm import forward, notices, ongoing, rawsql, replicas, snapshots, transactions, writing
 from cachekit.orm.reading import HoldsSQL, Unreadable, tags_of
-
-_compiling: ContextVar[bool] = ContextVar("cachekit_compiling", default=False)
+from cachekit.orm.statements import compiled, known
 
 
 def install() -> None:
@@ -30,6 +28,7 @@ def install() -> None:
     connection_created.connect(transactions.watch, dispatch_uid="cachekit.transactions")
     rawsql.install()
     replicas.install()
+    forward.install()
     connection_created.connect(_watch_cursors, dispatch_uid="cachekit.cursors")
     connection_created.connect(notices.listen, dispatch_uid="cachekit.notices")
 
@@ -43,11 +42,11 @@ def _executing(execute: Callable[..., Any]) -> Callable[..., Any]:
             ongoing.locking(self.connection)
         capture = current.get()
         if capture is None:
-            rows = _known(lambda: execute(self, *args, **kwargs))
+            rows = known(lambda: execute(self, *args, **kwargs))
             snapshots.fetching(self.connection, rows)
             return rows
         snapshots.date(capture, self.connection)
-        return _known(lambda: execute(self, *args, **kwargs))
+        return known(lambda: execute(self, *args, **kwargs))
 
     return execute_sql
 
@@ -72,7 +71,7 @@ def _capture(compiler: SQLCompiler, capture: Capture) -> None:
     try:
         capture.depend(*tags_of(compiler.query, compiler.connection.alias))
     except HoldsSQL:
-        _compiling.set(False)  # until this statement is done: it is read as raw SQL, whole
+        compiled.set(False)  # until this statement is done: it is read as raw SQL, whole
     except Unreadable as reason:
         if not capture.names_tags:
             capture.spoil(str(reason))
@@ -82,10 +81,10 @@ def _inserting(execute: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(execute)
     def execute_sql(self: SQLInsertCompiler, returning_fields: Any = None, **kwargs: Any) -> Any:
         if registry.is_own(self.query.get_meta().model):
-            return _known(lambda: execute(self, returning_fields, **kwargs))
+            return known(lambda: execute(self, returning_fields, **kwargs))
         using = self.connection.alias
         with _one_transaction(self, always=True):  # the keys of new rows are known before the commit, but not before
-            rows = _known(lambda: execute(self, returning_fields, **kwargs))
+            rows = known(lambda: execute(self, returning_fields, **kwargs))
             rows = rows if rows is None else list(rows)
             names = [field.attname for field in returning_fields or ()]
             transactions.collect(self.connection, writing.inserted(self.query, using, names, rows or ()))
@@ -101,7 +100,7 @@ def _write(compiler: SQLUpdateCompiler | SQLDeleteCompiler, execute: Callable[[]
         return execute()  # only the parents' tables are written to, each by a statement of its own
     model = compiler.query.get_meta().model
     if registry.is_own(model):
-        return _known(execute)
+        return known(execute)
     new = [(field, value) for field, _, value in values or ()]
     connection, using = compiler.connection, compiler.connection.alias
     with _one_transaction(compiler, always=bool(registry.indexes_of(model))):
@@ -112,7 +111,7 @@ def _write(compiler: SQLUpdateCompiler | SQLDeleteCompiler, execute: Callable[[]
             current.reset(token)
 
         def carried_out() -> Any:
-            found = _known(execute)
+            found = known(execute)
             if isinstance(found, int) and found > touched.rows:  # somebody's rows came in between
                 transactions.also(connection, writing.whole(compiler.query, using))
             return found
@@ -139,15 +138,6 @@ def _one_transaction(compiler: SQLCompiler, *, always: bool) -> Iterator[None]:
             connection.transaction_mode = mode
 
 
-def _known(execute: Callable[[], Any]) -> Any:
-    """Carry out a statement whose reads are captured where it is compiled."""
-    token = _compiling.set(True)
-    try:
-        return execute()
-    finally:
-        _compiling.reset(token)
-
-
 def _watch_cursors(*, connection: Any, **_: object) -> None:
     if _raw not in connection.execute_wrappers:  # at the front: who else wraps takes theirs off the end
         connection.execute_wrappers.insert(0, _raw)
@@ -155,7 +145,7 @@ def _watch_cursors(*, connection: Any, **_: object) -> None:
 
 def _raw(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
     """See what the compilers have not seen."""
-    if _compiling.get():
+    if compiled.get():
         return execute(sql, params, many, context)
     if "ISOLATION" in (text := str(sql).upper()):
         snapshots.isolated(context["connection"], text)

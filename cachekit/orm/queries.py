@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, TypeVar, Unpack, cast
 
 import django
 from django.core.exceptions import EmptyResultSet, FieldError
-from django.db import models
 from django.db.models import Model, Prefetch, QuerySet
 
 from cachekit import engine
@@ -15,7 +16,12 @@ from cachekit.core import keys
 from cachekit.core.policy import Spec
 from cachekit.databases import primary_of
 from cachekit.exceptions import InvalidKey
-from cachekit.specs import Door, Options
+from cachekit.orm.bare import is_bare
+from cachekit.orm.results import AS_THEY_ARE, form_of
+from cachekit.orm.rows import Rows, rows_of
+from cachekit.orm.shapes import shape_of
+from cachekit.packers import packer
+from cachekit.specs import CodecOf, Door, Options
 
 M = TypeVar("M", bound=Model)
 RELEASE = ".".join(map(str, django.VERSION[:3]))
@@ -30,16 +36,29 @@ def cached_query(queryset: QuerySet[M, Any], *args: float | None, **options: Unp
     """
     if args:
         (options["timeout"],) = args
-    spec = _spec(queryset, _door(queryset, options), "rows")
+    return _results(queryset, options)
+
+
+def _results(queryset: Any, options: Options) -> list[Any]:
+    """Return the rows of a queryset as a list that is its reader's own."""
+    shape, using = None if queryset.query.select_for_update else shape_of(queryset), queryset.db
+    form = AS_THEY_ARE if shape is None or "codec" in options else form_of(queryset)
+    spec = _spec(queryset, using, _door(queryset, options, form.codec_of), form.name, shape)
     if spec is None:
-        return list(queryset)
-    return cast("list[Any]", engine.get_or_set(spec, lambda: list(cast("Any", queryset)._chain())))
+        found = list(cast("Any", _plain(queryset)))
+    else:
+        found = form.given(engine.get_or_set(spec, lambda: form.read(_plain(queryset))), queryset, using)
+    if queryset._known_related_objects:
+        _relate(queryset, found)
+    return found
 
 
 class CachedQuerySet(QuerySet[M]):
     """A queryset with `.cached()`: what is derived from it answers from the cache."""
 
     _cachekit_options: Options | None = None
+    _cachekit_rows: tuple[tuple[str, Any], ...] | None = None
+    """How rows of the model are kept one by one, where its manager says so."""
 
     def cached(self, *args: float | None, **options: Unpack[Options]) -> CachedQuerySet[M]:
         """Return a copy that answers from the cache: rows, `get`, `first`, `count`, `exists`, `aggregate`."""
@@ -52,15 +71,55 @@ class CachedQuerySet(QuerySet[M]):
     def _clone(self) -> CachedQuerySet[M]:
         clone = super()._clone()  # type: ignore[misc]
         clone._cachekit_options = self._cachekit_options
+        clone._cachekit_rows = self._cachekit_rows
         return cast("CachedQuerySet[M]", clone)
 
     def _fetch_all(self) -> None:
         if self._result_cache is None and self._cachekit_options is not None:
-            plain = _plain(self)
-            self._result_cache = cached_query(plain, **self._cachekit_options)
+            self._result_cache = _results(self, self._cachekit_options)
             self._prefetch_done = True
-            _relate(self)
         super()._fetch_all()
+
+    def get(self, *args: Any, **kwargs: Any) -> M:
+        """Return the one row: from the cache of rows where its primary key is all that is asked for."""
+        rows, value = self._row_asked(args, kwargs)
+        found = None if rows is None else rows.get(value, *_routed(self))
+        return super().get(*args, **kwargs) if found is None else found
+
+    async def aget(self, *args: Any, **kwargs: Any) -> M:
+        """Like `get`."""
+        rows, value = self._row_asked(args, kwargs)
+        found = None if rows is None else await rows.aget(value, *_routed(self))
+        return await super().aget(*args, **kwargs) if found is None else found
+
+    def in_bulk(self, id_list: Any = None, *, field_name: str = "pk") -> dict[Any, M]:
+        """Return rows by key: from the cache of rows where their primary keys are all that is asked for."""
+        rows = self._kept_rows()
+        if rows is not None and field_name in rows.names:
+            found = rows.in_bulk(id_list, *_routed(self))
+            if found is not None:
+                return found
+        return super().in_bulk(id_list, field_name=field_name)
+
+    async def ain_bulk(self, id_list: Any = None, *, field_name: str = "pk") -> dict[Any, M]:
+        """Like `in_bulk`."""
+        rows = self._kept_rows()
+        if rows is not None and field_name in rows.names:
+            found = await rows.ain_bulk(id_list, *_routed(self))
+            if found is not None:
+                return found
+        return await super().ain_bulk(id_list, field_name=field_name)
+
+    def _kept_rows(self) -> Rows | None:
+        """Return how rows are kept, where this asks for all of them and nothing beside."""
+        if self._cachekit_rows is None or self._cachekit_options is not None or not is_bare(self):
+            return None
+        return rows_of(self.model, self._cachekit_rows)
+
+    def _row_asked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Rows | None, Any]:
+        rows = self._kept_rows()
+        value = None if rows is None else rows.asked(args, kwargs)
+        return (None if value is None else rows), value
 
     def count(self) -> int:
         """Return the number of rows."""
@@ -96,22 +155,35 @@ class CachedQuerySet(QuerySet[M]):
         return super(CachedQuerySet, _plain(self)).get_or_create(*args, **kwargs)
 
     def _answer(self, what: str, produce: Any) -> Any:
-        spec = _spec(self, _door(self, self._cachekit_options or {}), what)
+        spec = _spec(self, self.db, _door(self, self._cachekit_options or {}), what, shape_of(self))
         return produce() if spec is None else engine.get_or_set(spec, produce)
 
 
-class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: ignore[misc]
-    """A manager with `.cached()`: `objects = CachedManager()`, then `Product.objects.cached(600).filter(…)`."""
+def _routed(queryset: Any) -> tuple[str | None, dict[str, Any]]:
+    """Return the database that a queryset names, and what it tells routers."""
+    return queryset._db, queryset._hints  # noqa: SLF001 - a queryset's own
 
 
-def _door(queryset: QuerySet[Any, Any], options: Options) -> Door:
-    return Door("query", queryset.model._meta.label_lower, options)
+def _door(queryset: Any, options: Options, codec_of: CodecOf = packer) -> Door:
+    label = queryset.model._meta.label_lower
+    try:
+        return _known_door(label, tuple(options.items()), codec_of)
+    except TypeError:  # an option is something that does not hash: Door says what is wrong with it
+        return Door("query", label, options, codec_of)
 
 
-def _spec(queryset: QuerySet[Any, Any], door: Door, what: str) -> Spec | None:
+@lru_cache(maxsize=1024)
+def _known_door(label: str, options: tuple[tuple[str, Any], ...], codec_of: CodecOf) -> Door:
+    return Door("query", label, dict(options), codec_of)
+
+
+def _spec(queryset: Any, using: str, door: Door, what: str, shape: tuple[Any, ...] | None) -> Spec | None:
     """Return where results are kept; None for what is not to be cached or makes no key."""
     if queryset.query.select_for_update:
         return None
+    if shape is not None:
+        told = repr((RELEASE, what, primary_of(using), shape)).encode("utf-8", "surrogatepass")
+        return door.spec(blake2b(told, digest_size=16).hexdigest())
     try:
         return door.spec(keys.fingerprint(RELEASE, what, *_identity(queryset)))
     except (EmptyResultSet, InvalidKey):
@@ -156,16 +228,17 @@ def _parameter(value: Any) -> Any:
 
 
 def _plain(queryset: Any) -> CachedQuerySet[Any]:
+    """Return a copy that asks the database, each time."""
     plain = queryset._chain()
     plain._cachekit_options = None
     plain._known_related_objects = {}
     return cast("CachedQuerySet[Any]", plain)
 
 
-def _relate(queryset: Any) -> None:
+def _relate(queryset: Any, found: list[Any]) -> None:
     """Point rows back to the objects through which they were asked for, as Django does for rows it fetched."""
     for field, known in queryset._known_related_objects.items():
-        for one in queryset._result_cache:
+        for one in found:
             if isinstance(one, Model) and not field.is_cached(one):
                 related = known.get(getattr(one, field.attname, None))
                 if related is not None:

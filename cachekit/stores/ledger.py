@@ -109,6 +109,14 @@ class Ledger:
             return 0
         return max(last, int(seconds) * 1_000_000 + int(microseconds)) - self._bound
 
+    def proving(self) -> tuple[bytes, int]:
+        """Return the commands that end a read, and how many replies they have: who attests, and are writes taken."""
+        return (self._proof + self._probe, 4) if self._bound else (self._probe, 1)
+
+    def proven_since(self, replies: Sequence[Any], last: int) -> int:
+        """Return since when entries must have been begun, by the replies to `proving`."""
+        return self._since(replies[:-1], last) if self._bound else 0
+
     def ask(self, blob: bytes) -> Ask:
         """Return the commands that fetch the points of these tags: the root first, then the buckets."""
         known = self._asks.get(blob)

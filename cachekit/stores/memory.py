@@ -132,6 +132,11 @@ class MemoryStore:
         match step:
             case steps.Load(key):
                 answer = self.load(key)
+            case steps.LoadMany(keys):
+                answer = [self.load(key) for key in keys]
+            case steps.SaveMany(saves):
+                for one in saves:
+                    self._save(one)
             case steps.Begin(_, lease):
                 self._last = max(self._last, self.now())
                 answer = steps.Begun(self._epoch, self._last, "here" if lease else "")

@@ -21,6 +21,7 @@ from cachekit.core.mirror import Mirror
 from cachekit.core.samples import Samples
 from cachekit.core.tags import EVERYTHING
 from cachekit.exceptions import StoreUnavailable
+from cachekit.stores import many
 from cachekit.stores.awaited import async_connection
 from cachekit.stores.awire import AsyncWire
 from cachekit.stores.breaker import Breaker
@@ -34,6 +35,7 @@ REFUSALS = frozenset({"OOM", "MISCONF", "READONLY", "NOREPLICAS", "BUSY", "MASTE
 RECALLED = 60.0
 """Seconds for which a process remembers what it has told: a master that was replaced may take writes that long."""
 MOST_RECALLED = 5000
+LOADING = (steps.Load, steps.LoadMany)
 TELLING = (steps.Intend, steps.Invalidate, steps.Withdraw)
 """Steps that are tried though the circuit is open."""
 
@@ -93,6 +95,7 @@ class RedisStore:
             steps.Invalidate: self.ledger.invalidate,
             steps.Intend: self.ledger.intend,
             steps.Withdraw: self.ledger.withdraw,
+            **many.talks(self.ledger),
         }
 
     @property
@@ -160,14 +163,14 @@ class RedisStore:
     def do(self, step: steps.Step) -> Any:
         """Carry out a step. Raises StoreUnavailable."""
         guard = self._insisting if isinstance(step, TELLING) else self._guard
-        if type(step) is steps.Load:
+        if type(step) in LOADING:
             self._check()
         return self._noted(step, self._carry_out(self._talks[type(step)](step), guard))  # type: ignore[operator]
 
     async def ado(self, step: steps.Step) -> Any:
         """Like `do`."""
         guard = self._insisting if isinstance(step, TELLING) else self._guard
-        if type(step) is steps.Load:
+        if type(step) in LOADING:
             self._check()
         return self._noted(step, await self._acarry_out(self._talks[type(step)](step), guard))  # type: ignore[operator]
 

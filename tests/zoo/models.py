@@ -269,3 +269,6 @@ if hasattr(models, "DB_CASCADE"):  # Django 6.1
         """Stays when a bottle goes."""
 
         bottle = models.ForeignKey(Bottle, on_delete=later.DB_SET_NULL, null=True)
+
+
+from tests.zoo import kept  # noqa: E402, F401 - it refers to the models above

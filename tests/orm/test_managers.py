@@ -1,0 +1,18 @@
+"""What managers say of rows is refused where it cannot be meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from cachekit import CachedManager
+
+
+@pytest.mark.parametrize(
+    "rows", ["soon", -1, {"timeout": "x"}, {"tiemout": 3}, [], {"tags": ("a",)}, {"codec": "json"}]
+)
+def test_rows_that_cannot_be_meant_are_refused_where_they_are_written(rows: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"CachedManager\(rows="):
+        CachedManager(rows=rows)

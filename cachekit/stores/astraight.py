@@ -118,9 +118,10 @@ def astraight(connection: Connection) -> AsyncStraight | None:
     for method in ("read_response", "send_packed_command"):
         if getattr(kind, method, None) is not getattr(AbstractConnection, method):
             return None
-    parser: Any = connection._parser  # noqa: SLF001 - redis-py says no other way what it reads with
+    parser = connection._parser  # noqa: SLF001 - redis-py says no other way what it reads with
     writer, reader = connection._writer, connection._reader  # noqa: SLF001 - as above
     if type(parser) is not _AsyncHiredisParser or writer.get_extra_info("sslcontext") is not None:
         return None
-    unread = reader._buffer or reader.at_eof() or parser._reader.has_data()  # noqa: SLF001 - as redis-py looks too
+    hiredis: Any = parser._reader  # noqa: SLF001 - as above
+    unread = reader._buffer or reader.at_eof() or hiredis.has_data()  # noqa: SLF001 - as redis-py looks too
     return None if unread else AsyncStraight(connection)

@@ -54,10 +54,11 @@ class Teller:
 class Nearby:
     """The near cache behind one alias's `get`."""
 
-    def __init__(self, store: RedisStore, teller: Teller, codec: Codec) -> None:
+    def __init__(self, store: RedisStore, teller: Teller, codec: Codec, *, hot: bool) -> None:
         given = conf()
         self.near = Near(store.mirror, given.NEAR_ENTRIES, given.NEAR_BYTES)
         self.meter = hooks.Meter(hooks.Lookup(store.alias, "backend", "near", "hit"))
+        self._hot = hot
         self._store = store
         self._teller = teller
         self._codec = codec
@@ -69,11 +70,13 @@ class Nearby:
         return (mirror.epoch, mirror.upto) if time.monotonic() < mirror.until else None
 
     def keep(self, key: Any, name: str, found: tuple[bytes, int, Any], moment: tuple[bytes, int]) -> Any:
-        """Keep what was fetched after a moment of the mirror's, and return what its reader gets.
+        """Keep what was fetched after a moment of the mirror's, if it is to be kept; return what its reader gets.
 
         `found` is what stood there, the milliseconds that it had left, and its value.
         """
         data, left, value = found
+        if self._hot and not self.near.hot.seen(key):
+            return value
         epoch, upto = moment
         copy, mine = copier_for(value), value
         if copy is None:

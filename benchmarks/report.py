@@ -60,6 +60,7 @@ def page(found: Mapping[str, Any], verdicts: Sequence[Verdict], writes: str, dat
         *others(found),
         "## Writes: a save in a transaction and its commit (PostgreSQL, fsync on), beside an uncached one\n",
         writes + "\n" if writes else "Not measured.\n",
+        "What triggers cost, and how soon a relay tells of them, has [a page of its own](benchmarks-triggers.md).\n",
         "## Where the time goes\n",
         profiles(found),
         "## All figures\n",

@@ -1,6 +1,6 @@
 """Which keys are asked for most, by a sample.
 
-Space-Saving (Metwally, Agrawal, El Abbadi, "Efficient Computation of Frequent and Top-k Elements in Data Streams", 2005),
+Space-Saving (Metwally, Agrawal, El Abbadi, "Efficient Computation of Frequent and Top-k Elements", 2005),
 whose counts fade with time.
 """
 

@@ -34,7 +34,7 @@ class Kept:
 
     __slots__ = ("checked", "copy", "deadline", "header", "names", "size", "used", "value", "version")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - made in two places
         self,
         value: Any,
         copy: Callable[[Any], Any],

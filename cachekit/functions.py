@@ -79,6 +79,20 @@ def _wrapped(function: Callable[..., Any], key: Callable[..., Any] | None, name:
     frame = _framing(function, key)
 
     def spec_for(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Spec:
+        if kwargs or key is not None:
+            return made(args, kwargs)
+        kinds = tuple(map(type, args))
+        if not keys.EXACT.issuperset(kinds):
+            return made(args, kwargs)
+        ident = (args, kinds)
+        spec = door.remembered(ident)
+        if spec is None:
+            spec = made(args, kwargs)
+            if all(map(keys.is_short, args)):
+                door.remember(ident, spec)
+        return spec
+
+    def made(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Spec:
         call = frame(args, kwargs)
         if not call:
             return door.spec()

@@ -31,6 +31,7 @@ __all__ = [
     "at_hand",
     "get_or_set",
     "invalidate",
+    "is_plain",
     "refreshing",
     "resolve",
     "uncached",
@@ -69,12 +70,12 @@ async def aget_or_set(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Any:
 
 def at_hand(spec: Spec) -> Kept | None:
     """Return what this process holds and knows to be fresh, where nothing else is to be done about a hit."""
-    if not spec.policy.near or mode.get():
-        return None
-    given = conf()
-    if given.AUDIT or given.SHADOW or not given.ENABLED or not spec.policy.timeout:
-        return None
-    return _held(spec)
+    return _held(spec) if spec.policy.near and spec.policy.timeout != 0 and is_plain(conf()) else None
+
+
+def is_plain(given: Conf) -> bool:
+    """Tell whether hits are answered here and now, and nobody wants to see what would be computed."""
+    return not (mode.get() or given.AUDIT or given.SHADOW) and given.ENABLED
 
 
 def resolve(spec: Spec, produce: Callable[[], Any]) -> Answer:

@@ -125,7 +125,7 @@ def policy_of(given: Conf, options: tuple[tuple[str, Any], ...]) -> Policy:
     return Policy(**{**defaults, **dict(options)})
 
 
-def place() -> Hashable:
+def place() -> tuple[Any, Any]:
     """Return what tells `surroundings` apart and costs less to find out; a zone is told by its object."""
     language, zone = None, None
     if settings.USE_I18N:

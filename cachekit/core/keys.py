@@ -18,7 +18,7 @@ MAX_LENGTH = 512
 _PLAIN = (int, float, str, bytes, bool, type(None), complex)
 _SHORT = {kind: b"%b(%%d)%%b" % kind.__name__.encode() for kind in (int, str, bool, type(None))}
 """How the commonest are framed, by exact type."""
-EXACT = frozenset({int, str, bytes, bool, type(None)})
+EXACT = frozenset({int, str, bytes, bool, type(None), uuid.UUID})
 """Types whose values are equal only where they make the same key, if their types are the same."""
 LONGEST = 200
 """Longer texts and numbers are not remembered."""

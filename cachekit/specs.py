@@ -127,7 +127,8 @@ def policy_of(given: Conf, options: tuple[tuple[str, Any], ...]) -> Policy:
 
 def place() -> tuple[Any, Any]:
     """Return what tells `surroundings` apart and costs less to find out; a zone is told by its object."""
-    language, zone = None, None
+    language: str | None = None
+    zone: Any = None
     if settings.USE_I18N:
         language = settings.LANGUAGE_CODE if _is_untouched(_language) else translation.get_language()
     if settings.USE_TZ:

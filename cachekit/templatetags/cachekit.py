@@ -22,7 +22,7 @@ register = template.Library()
 PERSONAL = frozenset({"user", "perms", "request", "messages"})
 """Variables that differ from visitor to visitor."""
 OPTIONS = frozenset({"tags", "alias", "grace", "jitter", "wait", "negative_timeout", "near", "audit"})
-LITERALS = {"True": True, "False": False, "None": None}
+LITERALS: dict[str, Any] = {"True": True, "False": False, "None": None}
 REMEMBERED = keys.EXACT | {SafeString}
 
 
@@ -130,7 +130,7 @@ def _literal(expression: FilterExpression) -> Any:
     if expression.filters:
         return ...
     if isinstance(value, Variable):
-        return LITERALS.get(value.var, ... if value.lookups or value.translate else value.literal)
+        return LITERALS.get(str(value.var), ... if value.lookups or value.translate else value.literal)
     return value if isinstance(value, str) else ...
 
 

@@ -32,10 +32,12 @@ format: $(STAMP) ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(STAMP) ## Measure against django-redis on the same server
+bench: $(STAMP) ## Measure beside all peers in ten minutes, write the docs' figures
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[bench]' || $(BIN)/python -m pip install --quiet -e '.[bench]'
 	@$(BIN)/python -m benchmarks
 
-bench-quick: $(STAMP) ## Measure in half a minute, less exactly
+bench-quick: $(STAMP) ## Measure in a minute, less exactly
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[bench]' || $(BIN)/python -m pip install --quiet -e '.[bench]'
 	@$(BIN)/python -m benchmarks --quick
 
 simulate: $(STAMP) ## Run 20 seeds of the simulator, a million reads each

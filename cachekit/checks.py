@@ -21,6 +21,7 @@ from cachekit.outbox.relaying import COMMAND
 KINDS: dict[Any, tuple[type, ...]] = {
     str: (str,),
     bool: (bool,),
+    bool | str: (bool, str),
     int: (int,),
     float: (int, float),
     tuple[str, ...]: (tuple, list),

@@ -36,8 +36,8 @@ class Conf:
     """What compresses large values: `zlib`, `lz4`, `zstd`, or nothing."""
     COMPRESS_FROM: int = 1024
     """How large a value must be to be compressed."""
-    NEAR: bool = False
-    """Whether doors keep what they hand out in the process too, where they do not say so themselves."""
+    NEAR: bool | str = False
+    """Whether doors keep what they hand out in the process too, where they do not say so; `hot`: the hottest of it."""
     NEAR_ENTRIES: int = 10_000
     """The most entries that a process keeps of an alias."""
     NEAR_BYTES: int = 64 * 1024 * 1024

@@ -161,7 +161,7 @@ def _brought_near(spec: Spec, answer: Answer, now: int) -> Answer:
     near = near_for(spec.alias)
     if near is None or answer.header is None:
         return answer
-    given = Brought(answer.value, answer.payload, spec.codec, now, spec.policy.beta)
+    given = Brought(answer.value, answer.payload, spec.codec, now, spec.policy.beta, spec.policy.near)
     return answer._replace(value=brought(near, spec.key, answer.header, answer.read_point, given))
 
 

@@ -158,7 +158,7 @@ def _value(spec: Spec, found: Found, now: int, near: Near | None) -> Any:
     if outer is not None:
         outer.take_in(header, upto)
     if near is not None:
-        given = Brought(value, found.payload, spec.codec, now, spec.policy.beta)
+        given = Brought(value, found.payload, spec.codec, now, spec.policy.beta, spec.policy.near)
         value = brought(near, spec.key, header, upto, given)
     return value
 

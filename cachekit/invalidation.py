@@ -33,8 +33,9 @@ drained: Callable[[str], bool] = bool
 open_connections: Callable[[], Iterable[BaseDatabaseWrapper]] = tuple
 """Asks for the connections of the transactions open here; plugged in as above."""
 
-recorder: Callable[[Collection[str], Collection[str]], object] | None = None
-"""Writes what is invalidated by hand into the outbox, where everything passes through it; plugged in as above."""
+recorder: Callable[[Collection[str], Collection[str]], str] | None = None
+"""Writes what is invalidated by hand into the outbox, where everything passes through it, and returns the name by which
+the relay learns that it is told; plugged in as above."""
 
 _lock = threading.Lock()
 _undelivered: dict[str, list[Invalidate]] = {}
@@ -50,7 +51,7 @@ def plug(relays: Callable[[str], bool], opened: Callable[[], Iterable[BaseDataba
     drained, open_connections = relays, opened
 
 
-def plug_recorder(records: Callable[[Collection[str], Collection[str]], object]) -> None:
+def plug_recorder(records: Callable[[Collection[str], Collection[str]], str]) -> None:
     """Say who writes into the outbox."""
     global recorder  # noqa: PLW0603 - one socket, one plug
     recorder = records
@@ -65,22 +66,21 @@ def invalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bo
     Raises InvalidTag.
     """
     told, only = targets_of(things), (alias,) if alias else ()
-    if recorder is not None and conf().OUTBOX == "always":
-        recorder(told, only)
+    settles = recorder(told, only) if recorder is not None and conf().OUTBOX == "always" else ""
     again = _repeated(told, why, by, only)
-    return not again()
+    return not again(settles=settles)
 
 
 async def ainvalidate(*things: Any, why: str = "", by: str = "", alias: str = "") -> bool:
     """Like `invalidate`; querysets must be named by their model or their instances."""
     told, only, missed = targets_of(things), (alias,) if alias else (), []
-    if recorder is not None and conf().OUTBOX == "always":
-        await sync_to_async(recorder)(told, only)
+    always = recorder is not None and conf().OUTBOX == "always"
+    settles = await sync_to_async(recorder)(told, only) if recorder is not None and always else ""
     _repeated(told, why, by, only)
     for one, step in _steps(told, why, by, "", only):
         try:
             await adeliver(one)
-            await store_for(one).ado(step)
+            await store_for(one).ado(step._replace(settles=settles))
         except StoreUnavailable:
             _keep(one, step)
             missed.append(one)
@@ -89,7 +89,7 @@ async def ainvalidate(*things: Any, why: str = "", by: str = "", alias: str = ""
     return not missed
 
 
-def _repeated(told: Collection[str], why: str, by: str, only: Collection[str]) -> Callable[[], Collection[str]]:
+def _repeated(told: Collection[str], why: str, by: str, only: Collection[str]) -> Callable[..., Collection[str]]:
     """Return what invalidates, and have it done once more after the commit of each transaction that is open here.
 
     An awaiter's may be open on another thread, which waits for it meanwhile.

@@ -45,7 +45,7 @@ class Outbox(models.Model):
     """Tags whose invalidation a cache server has not got: written in the transaction that changed the data."""
 
     tags = models.TextField(_("tags"))
-    """One a line; a tag holds no white space."""
+    """One a line; in lines of triggers a mark and a value as the database writes it: see `outbox.lines`."""
     aliases = models.CharField(_("aliases"), max_length=500, blank=True)
     """The caches to tell, one a line; empty for all."""
     written_at = models.DateTimeField(_("written at"), default=timezone.now)

@@ -19,6 +19,7 @@ from cachekit.conf import conf
 from cachekit.core.codecs import Codec
 from cachekit.core.copies import copier_for, shared
 from cachekit.core.entry import NEVER, Header
+from cachekit.core.hot import Hot
 from cachekit.core.mirror import Mirror, names_of
 from cachekit.stores import Store, store_for
 
@@ -33,14 +34,22 @@ class Kept:
 
     __slots__ = ("checked", "copy", "deadline", "header", "names", "size", "used", "value", "version")
 
-    def __init__(self, value: Any, copy: Callable[[Any], Any], header: Header, checked: int, deadline: float) -> None:
+    def __init__(
+        self,
+        value: Any,
+        copy: Callable[[Any], Any],
+        header: Header,
+        checked: int,
+        deadline: float,
+        names: tuple[bytes, ...] = (),
+    ) -> None:
         self.value = value
         self.copy = copy
         self.header = header
         self.checked = checked
         """The ledger time at which it was known to be fresh."""
         self.deadline = deadline
-        self.names = names_of(header.tags)
+        self.names = names or names_of(header.tags)
         self.version = -1
         """The mirror's version by which it was last judged fresh."""
         self.used = False
@@ -52,6 +61,7 @@ class Near:
 
     def __init__(self, mirror: Mirror, most: int, most_bytes: int) -> None:
         self.mirror = mirror
+        self.hot = Hot()
         self._most = most
         self._most_bytes = most_bytes
         self._entries: OrderedDict[Any, Kept] = OrderedDict()
@@ -114,8 +124,9 @@ class Near:
             self._bytes = 0
 
     def unlock(self) -> None:
-        """Begin with a lock that nobody holds: in a child of a fork."""
+        """Begin with locks that nobody holds: in a child of a fork."""
         self._lock = threading.Lock()
+        self.hot.unlock()
 
 
 def present(alias: str) -> Near | None:
@@ -157,6 +168,8 @@ def taken(near: Near, key: Any) -> Taken | None:
 
 def brought(near: Near, key: Any, header: Header, checked: int, given: Brought) -> Any:
     """Keep a value that the store has just found fresh, and return what its reader gets."""
+    if given.near == "hot" and not near.hot.seen(key):
+        return given.value
     copy, value = copier_for(given.value), given.value
     if copy is None:
         value, copy = given.payload, given.codec.loads
@@ -165,13 +178,14 @@ def brought(near: Near, key: Any, header: Header, checked: int, given: Brought) 
 
 
 class Brought(NamedTuple):
-    """A value as the store gave it, and how its codec reads it; `now` on the ledger's clock, `beta` as in a policy."""
+    """A value as the store gave it, and how its codec reads it; `now` on the ledger's clock, and parts of a policy."""
 
     value: Any
     payload: bytes
     codec: Codec
     now: int
     beta: float
+    near: bool | str = True
 
 
 def _deadline(header: Header, now: int, beta: float) -> float:

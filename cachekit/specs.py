@@ -35,7 +35,7 @@ class Options(TypedDict, total=False):
     wait: float
     tags: tuple[str, ...]
     codec: str
-    near: bool
+    near: bool | str
     newer_than_snapshot: bool
     audit: bool
     alias: str

@@ -12,8 +12,20 @@ import pytest
 from django.db import connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.test import RequestFactory
+from django.utils import translation
 
-from cachekit import cached, cached_query, cached_view, consistency, engine, hooks, invalidate, stats, suspects
+from cachekit import (
+    cached,
+    cached_query,
+    cached_view,
+    consistency,
+    engine,
+    hooks,
+    invalidate,
+    stats,
+    suspects,
+    tenants,
+)
 from cachekit.auditing import Suspect
 from cachekit.core.capture import current
 from tests.making import Source, hearing, spec_of
@@ -248,6 +260,10 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def nobody() -> None:
+    """Name no tenant, as a project's callable does outside of its requests."""
+
+
 @pytest.fixture
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suspects, "DELAYS", (0.02, 0.05))
@@ -267,6 +283,23 @@ def test_a_mismatch_is_looked_at_again(alias: str, call: Call) -> None:
         ("mismatch", 0.02),
         ("mismatch", 0.05),
     ]
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_it_is_looked_at_as_the_same_tenant_and_in_the_same_language(alias: str, settings: Any) -> None:
+    settings.CACHEKIT = {**settings.CACHEKIT, "TENANT": "tests.test_auditing.nobody"}
+    seen: list[tuple[str, str, str]] = []
+
+    def produce() -> int:
+        seen.append((threading.current_thread().name, tenants.current(), translation.get_language()))
+        return min(len(seen), 2)
+
+    with tenants.tenant("acme"), translation.override("nl"):
+        engine.get_or_set(spec_of(alias), produce)
+        engine.get_or_set(spec_of(alias), produce)
+    wait_for(lambda: seen[-1][0] == "cachekit-audit")
+
+    assert seen[-1] == ("cachekit-audit", "acme", "nl")
 
 
 def test_a_mismatch_is_written_down_once_with_what_was_invalidated_and_without_its_value(

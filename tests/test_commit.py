@@ -42,13 +42,16 @@ def kept(pk: int) -> bool:
 def spied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     store: Any = store_for("default")
     seen: list[str] = []
-    real = store.do
 
-    def do(step: Any) -> Any:
-        seen.append(type(step).__name__)
-        return real(step)
+    def noting(real: Any) -> Any:
+        def carry_out(step: Any, *lost: Any) -> Any:
+            seen.append(type(step).__name__)
+            return real(step, *lost)
 
-    monkeypatch.setattr(store, "do", do)
+        return carry_out
+
+    for name in ("do", "post"):
+        monkeypatch.setattr(store, name, noting(getattr(store, name)))
     return seen
 
 
@@ -84,11 +87,11 @@ def test_a_writer_killed_between_commit_and_settling_leaves_nothing_stale() -> N
         from tests.zoo.models import Book
         store = store_for("default")
         real = store.do
-        def do(step):
+        def do(step, *lost):
             if isinstance(step, steps.Invalidate):
                 os.kill(os.getpid(), 9)
             return real(step)
-        store.do = do
+        store.do = store.post = do
         with transaction.atomic():
             Book.objects.filter(pk={book.pk}).update(title="new")
     """

@@ -1,7 +1,8 @@
 """Save a row in a transaction beside the peers (PostgreSQL, fsync on), with more and more entries that depend on it.
 
-Each peer runs in a process, on a Valkey server and in a database of its own; chunks are interleaved in an order drawn
-anew. A ratio is to the uncached save, round by round. Peers that are not installed are left out.
+Each peer runs in a process, on a Valkey server and in a database of its own, clients and servers pinned to a core each;
+chunks are interleaved in an order drawn anew. A ratio is to the uncached save, round by round. Peers that are not
+installed are left out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 from benchmarks.harness import machine
 from benchmarks.lines import Series, lines
+from benchmarks.pins import SERVER, pin
 from tests.servers import Postgres, Valkey
 
 DURABLE = ("--fsync=on", "--synchronous_commit=on", "--full_page_writes=on")
@@ -36,6 +38,7 @@ class Peer:
     def __init__(self, name: str, postgres: Postgres, stack: ExitStack) -> None:
         self.name = name
         server = stack.enter_context(Valkey())
+        pin(SERVER, server.pids())
         environment = os.environ | {
             "BENCH_PEER": name,
             "BENCH_REDIS_PORT": str(server.port),
@@ -76,6 +79,7 @@ def peers() -> Iterator[dict[str, Peer]]:
     import psycopg
 
     with Postgres(*DURABLE) as postgres, ExitStack() as stack:
+        pin(SERVER, postgres.pids())
         wanted = [name for name in PEERS if name == "uncached" or find_spec(name)]
         with psycopg.connect(postgres.url, autocommit=True) as connection:
             for name in wanted:
@@ -114,11 +118,11 @@ def measured(*, quick: bool) -> dict[str, Any]:
             flat["cachekit"][entries] = ratio(interleaved([uncached, kit], rounds), "cachekit")
         invalidations = statistics.median(kit.do("invalidate", 50 if quick else 300))
         for name in ("cachalot", "cacheops"):
-            for entries in THEIRS[: 1 if quick else None]:
+            for entries in THEIRS[: 0 if quick else None]:
                 if name in running:
                     taken = interleaved([uncached, running[name]], 3 if entries > 1_000 else 5, entries, chunk=1)
                     flat[name][entries] = ratio(taken, name)
-        memory = kit.do("forget", 50_000 if quick else 1_000_000)
+        memory = kit.do("forget", 20_000 if quick else 1_000_000)
     return {
         "name": "writes",
         "machine": machine(),
@@ -126,7 +130,7 @@ def measured(*, quick: bool) -> dict[str, Any]:
         "ratios": flat,
         "entries": OURS[1] if quick else OURS[-1],
         "invalidate_us": invalidations,
-        "invalidated": 50_000 if quick else 1_000_000,
+        "invalidated": 20_000 if quick else 1_000_000,
         "memory_bytes": memory[1] - memory[0],
     }
 

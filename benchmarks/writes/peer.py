@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.pins import CLIENT, pin
+
 PAGE = 1000
 
 
 def main() -> None:
     """Do what the lines say, one after the other."""
+    pin(CLIENT)
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.writes.settings"
     import django
 

@@ -55,7 +55,7 @@ def made_line(cache: Calling, store: RedisStore) -> Line:
         store,
         replicas,
         Codec(options),
-        near=bool(options.get("NEAR")),
+        near=options.get("NEAR", False),
         failover=not options.get("REPLICA_READ_ONLY", True),
     )
 

@@ -29,7 +29,7 @@ class Line:
         codec: Codec,
         *,
         failover: bool,
-        near: bool = False,
+        near: bool | str = False,
     ) -> None:
         self.primary = primary
         self.replicas = replicas
@@ -40,7 +40,7 @@ class Line:
         self.nearby: Nearby | None = None
         if near:
             self.generation.teller = Teller(primary)
-            self.nearby = Nearby(primary, self.generation.teller, codec)
+            self.nearby = Nearby(primary, self.generation.teller, codec, hot=near == "hot")
 
     def run(self, plan: Plan[Answer]) -> Answer:
         """Carry out a plan. Raises StoreUnavailable."""

@@ -12,6 +12,8 @@ from cachekit.core.formats import format_of
 FOR_EVER = 100 * 366 * 86_400
 """A timeout beyond a hundred years means none, whatever number says so."""
 
+NEAR = (True, False, "hot")
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
@@ -31,8 +33,9 @@ class Policy:
     """How eagerly an entry is renewed before it expires (XFetch); 0 never."""
     codec: str = ""
     """How values are written: `pickle`, `json` or `msgpack`; empty as the alias says."""
-    near: bool = False
-    """Whether it is also kept in the process, and judged by the mirror: a read may miss what the last 0.4 s brought."""
+    near: bool | str = False
+    """Whether it is also kept in the process, and judged by the mirror: a read may miss what the last 0.4 s brought.
+    `"hot"`: only what is asked for often."""
     tags: tuple[str, ...] = ()
     """What every entry depends on beside what it reads through the ORM."""
     newer_than_snapshot: bool = False
@@ -51,6 +54,8 @@ class Policy:
                 raise ValueError(f"{name} is a number, 0 or more; not {value!r}")
         if not _is_measure(self.jitter) or self.jitter >= 1:
             raise ValueError(f"jitter is a share of the timeout, from 0 to below 1; not {self.jitter!r}")
+        if self.near not in NEAR:
+            raise ValueError(f"near is True, False or 'hot'; not {self.near!r}")
         if self.codec:
             format_of(self.codec)
         tags: object = self.tags

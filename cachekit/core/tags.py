@@ -37,6 +37,8 @@ FREE = "~"
 EVERYTHING = "*"
 TABLE = "table:"
 TENANT_LETTERS = r"A-Za-z0-9_.\-"
+RAW = "\x1f"
+"""In a line of the outbox, between the start of a tag and a value as the database writes it."""
 LONGEST_FAMILY = 255
 """An envelope gives one byte to the length of a family's name."""
 _KINDS = "tnrsmf"

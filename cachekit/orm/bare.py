@@ -16,7 +16,7 @@ FETCH_ONE: Any = None
 if django.VERSION >= (6, 1):
     FETCH_ONE = import_module("django.db.models.fetch_modes").FETCH_ONE
 
-_PASSED = frozenset({"filter", "order_by", "query", "db", "get_queryset"})
+_PASSED = frozenset({"filter", "exclude", "order_by", "query", "db", "get_queryset"})
 """Public names that `get()` comes by on its way to the database, beside whatever is private."""
 _HARMLESS = frozenset(
     {

@@ -9,7 +9,7 @@ from django.db import models
 
 from cachekit.conf import Conf
 from cachekit.orm.bare import adds_only
-from cachekit.orm.queries import CachedQuerySet
+from cachekit.orm.queries import CachedQuerySet, begin
 from cachekit.orm.rows import Rows, rows_of
 from cachekit.specs import Options, policy_of
 
@@ -37,7 +37,7 @@ class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: igno
         if args:
             (options["timeout"],) = args
         found = self.get_queryset()
-        found._cachekit_options = options
+        begin(found, options)
         return found
 
     def get(self, *args: Any, **kwargs: Any) -> Any:

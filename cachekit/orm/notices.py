@@ -62,5 +62,5 @@ def _hear(listener: Any, message: Any) -> None:
     number, _, tags = text[len(PREFIX) :].partition(" ")
     before = heard(connection)
     connection.__dict__["_cachekit_heard"] = Heard(
-        outbox.name_of(connection.alias, int(number)), (*before.tags, *tags.split("\n"))
+        outbox.name_of(connection.alias, int(number)), (*before.tags, *outbox.tags_in(tags))
     )

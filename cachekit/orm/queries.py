@@ -17,9 +17,10 @@ from cachekit.core.policy import Spec
 from cachekit.databases import primary_of
 from cachekit.exceptions import InvalidKey
 from cachekit.orm.bare import is_bare
-from cachekit.orm.results import AS_THEY_ARE, form_of
+from cachekit.orm.results import AS_THEY_ARE, Form, form_of, unfit
 from cachekit.orm.rows import Rows, rows_of
 from cachekit.orm.shapes import shape_of
+from cachekit.orm.told import MOST_KNOWN, ToldQuerySet
 from cachekit.packers import packer
 from cachekit.specs import CodecOf, Door, Options
 
@@ -39,11 +40,27 @@ def cached_query(queryset: QuerySet[M, Any], *args: float | None, **options: Unp
     return _results(queryset, options)
 
 
+def begin(queryset: Any, options: Options) -> None:
+    """Have a queryset that was just made answer from the cache, and tell from now on by what calls others are made."""
+    queryset._cachekit_options = options
+    queryset._cachekit_told = "" if is_bare(queryset) else None
+
+
 def _results(queryset: Any, options: Options) -> list[Any]:
     """Return the rows of a queryset as a list that is its reader's own."""
-    shape, using = None if queryset.query.select_for_update else shape_of(queryset), queryset.db
-    form = AS_THEY_ARE if shape is None or "codec" in options else form_of(queryset)
-    spec = _spec(queryset, using, _door(queryset, options, form.codec_of), form.name, shape)
+    using, told = queryset.db, getattr(queryset, "_cachekit_told", None)
+    called = None if told is None or "codec" in options else (queryset.model, told, primary_of(using))
+    form, text = _known_rows.get(called, (AS_THEY_ARE, ""))
+    if text and queryset.model not in unfit:
+        spec: Spec | None = _door(queryset, options, form.codec_of).spec(text)
+    else:
+        shape = None if queryset.query.select_for_update else shape_of(queryset)
+        form = AS_THEY_ARE if shape is None or "codec" in options else form_of(queryset)
+        text = _text_of(queryset, using, form.name, shape)
+        spec = _door(queryset, options, form.codec_of).spec(text) if text else None
+        if called is not None and shape is not None:
+            _remember(_known_rows, called, (form, text))
+            queryset._cachekit_told = told  # nobody but us has seen the query, and we left it alone
     if spec is None:
         found = list(cast("Any", _plain(queryset)))
     else:
@@ -53,7 +70,7 @@ def _results(queryset: Any, options: Options) -> list[Any]:
     return found
 
 
-class CachedQuerySet(QuerySet[M]):
+class CachedQuerySet(ToldQuerySet[M]):
     """A queryset with `.cached()`: what is derived from it answers from the cache."""
 
     _cachekit_options: Options | None = None
@@ -65,7 +82,7 @@ class CachedQuerySet(QuerySet[M]):
         if args:
             (options["timeout"],) = args
         clone = cast("Any", self)._chain()
-        clone._cachekit_options = options
+        begin(clone, options)
         return cast("CachedQuerySet[M]", clone)
 
     def _clone(self) -> CachedQuerySet[M]:
@@ -155,8 +172,18 @@ class CachedQuerySet(QuerySet[M]):
         return super(CachedQuerySet, _plain(self)).get_or_create(*args, **kwargs)
 
     def _answer(self, what: str, produce: Any) -> Any:
-        spec = _spec(self, self.db, _door(self, self._cachekit_options or {}), what, shape_of(self))
-        return produce() if spec is None else engine.get_or_set(spec, produce)
+        using, told = self.db, self._cachekit_told
+        called = None if told is None else (self.model, told, primary_of(using), what)
+        text = _known_answers.get(called, "")
+        if not text:
+            shape = shape_of(self)
+            text = _text_of(self, using, what, shape)
+            if called is not None and shape is not None and text:
+                _remember(_known_answers, called, text)
+                self._cachekit_told = told  # nobody but us has seen the query, and we left it alone
+        if not text:
+            return produce()
+        return engine.get_or_set(_door(self, self._cachekit_options or {}).spec(text), produce)
 
 
 def _routed(queryset: Any) -> tuple[str | None, dict[str, Any]]:
@@ -177,17 +204,28 @@ def _known_door(label: str, options: tuple[tuple[str, Any], ...], codec_of: Code
     return Door("query", label, dict(options), codec_of)
 
 
-def _spec(queryset: Any, using: str, door: Door, what: str, shape: tuple[Any, ...] | None) -> Spec | None:
-    """Return where results are kept; None for what is not to be cached or makes no key."""
+_known_rows: dict[Any, tuple[Form, str]] = {}
+_known_answers: dict[Any, str] = {}
+"""What makes the keys of querysets that were made by the same calls before, whose shape is known."""
+
+
+def _remember(known: dict[Any, Any], called: Any, found: Any) -> None:
+    if len(known) >= MOST_KNOWN:
+        known.clear()
+    known[called] = found
+
+
+def _text_of(queryset: Any, using: str, what: str, shape: tuple[Any, ...] | None) -> str:
+    """Return what tells results from all others in their key; nothing for what is not to be cached, or makes no key."""
     if queryset.query.select_for_update:
-        return None
+        return ""
     if shape is not None:
         told = repr((RELEASE, what, primary_of(using), shape)).encode("utf-8", "surrogatepass")
-        return door.spec(blake2b(told, digest_size=16).hexdigest())
+        return blake2b(told, digest_size=16).hexdigest()
     try:
-        return door.spec(keys.fingerprint(RELEASE, what, *_identity(queryset)))
+        return keys.fingerprint(RELEASE, what, *_identity(queryset))
     except (EmptyResultSet, InvalidKey):
-        return None
+        return ""
 
 
 def _identity(queryset: Any) -> Iterable[Any]:

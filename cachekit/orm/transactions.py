@@ -15,11 +15,17 @@ from cachekit import outbox, tenants
 from cachekit.invalidation import announce, invalidate_tags, keep, withdraw
 from cachekit.orm import notices, ongoing
 from cachekit.orm.ongoing import commits_by_itself
+from cachekit.orm.refusals import is_refusal
 
 Result = TypeVar("Result")
 QUICK = 0.05
 """Seconds within which a server that took the intents cannot have gone and another have come: who committed sooner
 need not wait until they are settled."""
+
+
+def is_integrity_error(error: Exception) -> bool:
+    """Tell whether a statement was refused as a whole."""
+    return isinstance(error, IntegrityError)
 
 
 def collect(connection: BaseDatabaseWrapper, tags: Iterable[str]) -> None:
@@ -39,7 +45,12 @@ def open_connections() -> list[BaseDatabaseWrapper]:
     return [one.connection for one in ongoing.here() if one.connection is not None]
 
 
-def committing(connection: BaseDatabaseWrapper, told: Collection[str], commit: Callable[[], Result]) -> Result:
+def committing(
+    connection: BaseDatabaseWrapper,
+    told: Collection[str],
+    commit: Callable[[], Result],
+    refused: Callable[[Exception], bool] = is_integrity_error,
+) -> Result:
     """Carry out what commits a change of these tags, between its intents and its invalidation.
 
     While the intents stand, entries with these tags are stale and what is computed is born stale. If this process
@@ -60,11 +71,11 @@ def committing(connection: BaseDatabaseWrapper, told: Collection[str], commit: C
                 done = boxing()
         else:
             done = boxing() if missed else commit()
-    except IntegrityError:
-        withdraw(told, mark)  # refused: nothing was written
-        raise
-    except Exception:
-        keep(told, missed)  # no answer: it may have been written all the same, so the intents stand
+    except Exception as error:
+        if refused(error):
+            withdraw(told, mark)  # nothing was written
+        else:
+            keep(told, missed)  # no answer: it may have been written all the same, so the intents stand
         raise
     heard = notices.taken(connection)
     intended, told = len(told), (*dict.fromkeys((*told, *heard.tags)),)
@@ -103,7 +114,7 @@ def by_hand(connection: BaseDatabaseWrapper, sql: str, verb: str, execute: Calla
         connection.__dict__["_cachekit_by_hand"] = True
         return done
     if verb in ("COMMIT", "END"):
-        return _committed(connection, execute)
+        return _committed(connection, execute, is_integrity_error)  # more may stand behind the COMMIT
     if verb in ("ROLLBACK", "ABORT") and " TO " not in f"{sql} ".upper():
         return _rolled_back(connection, execute)
     return execute()
@@ -155,9 +166,13 @@ def _begun(connection: BaseDatabaseWrapper, begin: Callable[[], None]) -> None:
     connection.__dict__.pop("_cachekit_by_hand", None)
 
 
-def _committed(connection: BaseDatabaseWrapper, commit: Callable[[], Result]) -> Result:
+def _committed(
+    connection: BaseDatabaseWrapper,
+    commit: Callable[[], Result],
+    refused: Callable[[Exception], bool] = is_refusal,
+) -> Result:
     told = (*dict.fromkeys((*_pending(connection), *notices.heard(connection).tags)),)
-    done = committing(connection, told, commit) if told else commit()
+    done = committing(connection, told, commit, refused) if told else commit()
     _over(connection)
     return done
 

@@ -11,8 +11,10 @@ from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import relayed
 from cachekit.models import Outbox, Told
 from cachekit.outbox import standing
+from cachekit.outbox.lines import tags_in
 from cachekit.outbox.repairing import repaired
 from cachekit.outbox.standing import Standing
+from cachekit.outbox.writing import name_of
 from cachekit.stores import aliases as known_aliases, store_for
 from cachekit.stores.marks import advance
 from cachekit.stores.settled import settled
@@ -28,11 +30,6 @@ class Delivery(NamedTuple):
 
     rows: int
     missed: frozenset[str] = frozenset()
-
-
-def name_of(using: str, number: int) -> str:
-    """Return the name by which a database's transaction is noted as settled."""
-    return f"{using}:{number}"
 
 
 def relay(using: str) -> int:
@@ -121,6 +118,6 @@ def _untold(using: str, alias: str, rows: Collection[Outbox]) -> Iterable[Outbox
         known = settled(store_for(alias), set(names.values()))
     except StoreUnavailable:
         return rows
-    tags = list(dict.fromkeys(tag for row in rows if names.get(row.pk) not in known for tag in row.tags.split("\n")))
+    tags = list(dict.fromkeys(tag for row in rows if names.get(row.pk) not in known for tag in tags_in(row.tags)))
     parts = [tags[at : at + AT_ONCE] for at in range(0, len(tags), AT_ONCE)]
     return () if all(relayed(part, [alias]) for part in parts) else rows

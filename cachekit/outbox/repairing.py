@@ -12,6 +12,7 @@ from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import relayed
 from cachekit.models import Outbox, Told
 from cachekit.outbox import standing
+from cachekit.outbox.lines import tags_in
 from cachekit.outbox.standing import OTHER, RESTORED, Standing, fault
 from cachekit.stores import Store, aliases as known_aliases, store_for
 from cachekit.stores.marks import Mark, confirm, memory_of, reset
@@ -108,7 +109,7 @@ def _missed(store: Store, held: Mark | None, found: Standing) -> list[str] | Non
     names = {number: f"{found.using}:{number}" for _, number in rows if number is not None}
     known = settled(store, set(names.values()))
     return list(
-        dict.fromkeys(tag for tags, number in rows if names.get(number or 0) not in known for tag in tags.split("\n"))
+        dict.fromkeys(tag for tags, number in rows if names.get(number or 0) not in known for tag in tags_in(tags))
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Collection
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
@@ -23,7 +24,14 @@ def has_table(connection: BaseDatabaseWrapper) -> bool:
     return connection.alias in _migrated
 
 
-def write(connection: BaseDatabaseWrapper, tags: Collection[str], aliases: Collection[str]) -> bool:
+def name_of(using: str, number: int) -> str:
+    """Return the name by which a database's transaction is noted as settled."""
+    return f"{using}:{number}"
+
+
+def write(
+    connection: BaseDatabaseWrapper, tags: Collection[str], aliases: Collection[str], number: int | None = None
+) -> bool:
     """Write tags into the outbox, in the transaction that is open; return whether they stand there."""
     if not has_table(connection):
         logger.error(
@@ -34,7 +42,7 @@ def write(connection: BaseDatabaseWrapper, tags: Collection[str], aliases: Colle
             connection.alias,
         )
         return False
-    row = Outbox(tags="\n".join(tags), aliases="\n".join(aliases))
+    row = Outbox(tags="\n".join(tags), aliases="\n".join(aliases), transaction=number)
     row.save_base(raw=True, force_insert=True, using=connection.alias)
     return True
 
@@ -49,12 +57,20 @@ def write_alone(using: str, tags: Collection[str], aliases: Collection[str]) -> 
         return False
 
 
-def record(tags: Collection[str], aliases: Collection[str] = ()) -> None:
-    """Write what somebody invalidates by hand into the outbox, where every invalidation passes through it."""
+def record(tags: Collection[str], aliases: Collection[str] = ()) -> str:
+    """Write what somebody invalidates by hand into the outbox, where every invalidation passes through it.
+
+    Return the name to note where it is told at once, so that the relay need not tell it again; nothing inside a
+    transaction, which may end after that.
+    """
     if conf().OUTBOX != "always":
-        return
+        return ""
+    connection, number = connections[DEFAULT_DB_ALIAS], -1 - secrets.randbelow(2**62)  # PostgreSQL's are positive
+    alone = not connection.in_atomic_block and connection.get_autocommit()
     try:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
-            write(connections[DEFAULT_DB_ALIAS], tags, aliases)
+            written = write(connection, tags, aliases, number if alone else None)
     except DatabaseError:
         logger.exception("An invalidation could not be written into the outbox: a cache that is restored may miss it")
+        return ""
+    return name_of(DEFAULT_DB_ALIAS, number) if alone and written else ""

@@ -242,14 +242,10 @@ class Ledger:
         return int(point)
 
     def posted(self, step: steps.Invalidate, *, loaded: bool = True) -> tuple[bytes, int]:
-        """Return an invalidation to be sent with something else: packed commands, and how many replies will come.
-
-        Where the server has not `loaded` the script, the second command that the talk makes brings it along.
-        """
+        """Return an invalidation to be sent with something else, and how many replies will come."""
         talk = self.invalidate(step)
         wanted = next(talk)
-        if not loaded:
-            wanted = talk.send([NoScriptError("not loaded")])
+        wanted = wanted if loaded else talk.send([NoScriptError("not loaded")])
         return wanted.payload, wanted.replies
 
     def intend(self, step: steps.Intend) -> Talk:

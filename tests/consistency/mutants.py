@@ -150,8 +150,8 @@ MUTANTS = (
     Mutant(
         "a COMMIT without an answer withdraws",
         f"{TRANSACTIONS}:committing",
-        "except IntegrityError:",
-        "except Exception:",
+        "if refused(error):",
+        "if True:",
         REFUSED,
     ),
     Mutant(

@@ -326,3 +326,27 @@ def test_it_is_bounded_in_bytes() -> None:
     cache.drop("nothing")
     cache.clear()
     assert (len(cache), cache.bytes) == (0, 0)
+
+
+# Hot keys
+
+
+@cached(600, near="hot", tags=("hot",))
+def asked(n: int) -> int:
+    return n
+
+
+def test_only_what_is_asked_for_often_is_brought_near() -> None:
+    near()
+    for n in range(20):
+        asked(n)
+
+    def brought() -> bool:
+        for _ in range(20):
+            asked(3)
+        return len(near()) > 0
+
+    until(brought)
+    assert len(near()) == 1
+    with pytest.raises(ValueError, match="near is True, False or 'hot'"):
+        cached(600, near="warm")(lambda: 1)

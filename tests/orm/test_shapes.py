@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import uuid
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from django.db.models import Case, Count, Exists, F, OuterRef, Prefetch, Q, Quer
 from django.db.models.functions import Lower
 from hypothesis import given, settings, strategies as st
 
+from cachekit import CachedQuerySet
 from cachekit.orm.shapes import shape_of
 from tests.zoo.kept import Coin, Sheet
 from tests.zoo.models import Author, Book, Folder, Novel, Port, Restaurant
@@ -119,6 +121,26 @@ ends: st.SearchStrategy[Step] = st.sampled_from(
 )
 
 
+PLAINLY: list[Step] = [
+    lambda rows: rows.filter(status="draft"),
+    lambda rows: rows.filter(status="1"),
+    lambda rows: rows.filter(stock=1),
+    lambda rows: rows.filter(stock=True),
+    lambda rows: rows.filter(pk__in=[1, 2]),
+    lambda rows: rows.filter(pk__in=(2, 1)),
+    lambda rows: rows.filter(price=Decimal("1.0")),
+    lambda rows: rows.filter(price=1),
+    lambda rows: rows.filter(author__name="a", editor=None),
+    lambda rows: rows.exclude(status="draft"),
+    lambda rows: rows.exclude(tags=1),
+    lambda rows: rows.filter(published=DAY),
+    lambda rows: rows.order_by("title", "-pk"),
+    lambda rows: rows.order_by(),
+    lambda rows: rows[:3],
+    lambda rows: rows[1:],
+]
+
+
 class Recipe:
     """How to make a queryset; shown without asking the database."""
 
@@ -128,8 +150,8 @@ class Recipe:
     def __repr__(self) -> str:
         return str(told(self.made()))
 
-    def made(self) -> Any:
-        found: Any = QuerySet(self.model)
+    def made(self, found: Any = None) -> Any:
+        found = QuerySet(self.model) if found is None else found
         for step in self.steps:
             try:
                 found = step(found)
@@ -164,6 +186,49 @@ def test_equal_shapes_mean_equal_sql(some: list[Recipe]) -> None:
         if shape is not None:
             assert repr(shape_of(one._chain())) == repr(shape)
             assert by_shape.setdefault(repr(shape), told(one)) == told(one)
+
+
+@given(
+    st.sampled_from([Book, Novel]),
+    st.lists(st.one_of(st.sampled_from(PLAINLY), steps), max_size=4),
+    st.one_of(st.sampled_from(PLAINLY), ends),
+)
+@settings(max_examples=150, deadline=None)
+def test_calls_made_before_make_the_same_query(model: Any, some: list[Step], end: Step) -> None:
+    recipe = Recipe(model, some, end)
+
+    expected = told(recipe.made())
+
+    for _ in range(3):
+        again = recipe.made(CachedQuerySet(model).cached(60))
+        calls = again._cachekit_told
+        assert told(again) == expected
+        assert told(recipe.made(CachedQuerySet(model).cached(60))._chain()) == expected
+        assert again._cachekit_told is None or calls is None, "who has seen the query may have changed it"
+
+
+def test_a_series_of_calls_is_known_the_second_time_and_only_with_the_same_values() -> None:
+    def rows(value: Any) -> Any:
+        return CachedQuerySet(Book).cached(60).filter(stock=value).order_by("title")[:20]
+
+    rows(7)
+
+    assert rows(7)._query is None
+    assert rows(True)._query is not None
+    assert rows(8)._query is not None
+    changed = rows(7)
+    changed.query.add_ordering("pk")
+    assert changed._cachekit_told is None
+    assert told(copy.deepcopy(rows(7))) == told(rows(7)._chain())
+    keys = [1, 2]
+    for _ in range(2):
+        asked = CachedQuerySet(Book).cached(60).filter(pk__in=keys)
+    keys.append(3)
+    assert told(asked)[1] == told(QuerySet(Book).filter(pk__in=[1, 2]))[1]
+    with pytest.raises(FieldError):
+        CachedQuerySet(Book).cached(60).filter(nothing=1)
+    with pytest.raises(TypeError, match="slice"):
+        rows(7).filter(stock=1)
 
 
 def test_every_pair_of_conditions_is_told_apart_as_sql_does() -> None:

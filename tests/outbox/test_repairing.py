@@ -6,15 +6,17 @@ import logging
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
-from cachekit import ainvalidate, checks, invalidate, outbox
+from cachekit import ainvalidate, checks, hooks, invalidate, outbox
 from cachekit.exceptions import StoreUnavailable
 from cachekit.models import Outbox, Told
 from cachekit.outbox.relaying import Relay
 from cachekit.stores import store_for
+from tests.making import hearing
 from tests.outbox.bakery import boxed, butter, kept_state, loaf, promoted, until
 from tests.servers import Valkey
+from tests.twins import Call
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
@@ -94,6 +96,34 @@ async def test_so_does_an_awaited_one(always: None) -> None:
     await ainvalidate("bread")
 
     assert [row.tags async for row in Outbox.objects.all()] == ["bread"]
+
+
+def told_again() -> list[str]:
+    """Relay, and return the caches that it told of bread."""
+    with hearing(hooks.Invalidated) as heard:
+        outbox.relay("default")
+    assert not Outbox.objects.exists()
+    return sorted(event.alias for event in heard if "bread" in event.tags)
+
+
+def test_what_a_server_was_told_by_hand_the_relay_does_not_tell_it_again(always: None, call: Call) -> None:
+    call(invalidate, "bread")
+
+    assert told_again() == ["memory"]
+    assert [row.tags for row in Told.objects.all()] == ["bread"]
+
+
+def test_a_cache_that_was_not_told_by_hand_is_told_by_the_relay(always: None) -> None:
+    outbox.record(["bread"])
+
+    assert told_again() == ["default", "memory"]
+
+
+def test_what_is_invalidated_inside_a_transaction_is_told_by_the_relay_too(always: None) -> None:
+    with transaction.atomic():
+        invalidate("bread")
+
+    assert told_again() == ["default", "memory"]
 
 
 @pytest.mark.processes

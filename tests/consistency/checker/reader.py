@@ -19,6 +19,8 @@ MIX = (ROW, SHELF, PAGE, TOTAL)
 WEIGHTS = (64, 12, 16, 8)
 SNAPSHOTS = 0.004
 """So many of the reads are one of two in a REPEATABLE READ transaction."""
+BREATH = 50
+"""So many reads are made without a pause."""
 FORK_SECONDS = 1.5
 """So long the child of a fork goes on reading."""
 
@@ -32,6 +34,7 @@ class Reader:
         self.name = name
         self.log = Log(folder, name)
         self.random = random.Random(seed)
+        self.reads = 0
         self.forks = 0
         self.wanted_forks = 0
 
@@ -39,10 +42,17 @@ class Reader:
         """Read until it is over; then read every key, which nobody writes any more."""
         while not ended():
             self.read_some()
+            self.rest()
             if self.wanted_forks > self.forks:
                 self.fork()
         self.read_all()
         self.log.flush()
+
+    def rest(self) -> None:
+        """Leave a processor to writers now and then: near hits would take all there is."""
+        self.reads += 1
+        if self.reads % BREATH == 0:
+            time.sleep(0.005)
 
     def read_some(self) -> None:
         """Read one value, or two in a transaction on a snapshot."""

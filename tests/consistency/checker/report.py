@@ -11,7 +11,7 @@ from tests.consistency.checker.figures import Figures, per_million
 PAGE = "consistency-checker.md"
 PICTURE = "consistency-checker.svg"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
-ORDER = ("cachekit", "triggers", "aside", "cacheops", "cachalot")
+ORDER = ("cachekit", "tracked", "triggers", "aside", "cacheops", "cachalot")
 
 
 def described(name: str, found: Figures) -> str:

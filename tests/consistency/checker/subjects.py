@@ -20,6 +20,8 @@ class Subject:
     """The class that reads through it, in `doors`."""
     relays: int = 0
     """How many relays run beside it."""
+    near: bool = False
+    """Whether its processes keep what they have read."""
     triggers: bool = False
     """Whether clients that are not Django write too."""
     packages: tuple[str, ...] = ()
@@ -51,7 +53,7 @@ class Subject:
             }
         if "cachalot" in self.apps:
             return {"CACHALOT_TIMEOUT": 3600}
-        return {"CACHEKIT": {"TIMEOUT": 3600}} if "cachekit" in self.apps else {}
+        return {"CACHEKIT": {"TIMEOUT": 3600, "NEAR": self.near}} if "cachekit" in self.apps else {}
 
 
 _KIT = ("cachekit",)
@@ -66,6 +68,7 @@ _ALL = (
         triggers=True,
         packages=("django-cachekit",),
     ),
+    Subject("tracked", "cachekit, near", _KIT, "CachekitDoors", relays=1, near=True, packages=("django-cachekit",)),
     Subject("cacheops", "django-cacheops", ("cacheops",), "CacheopsDoors", packages=("django-cacheops",)),
     Subject("cachalot", "django-cachalot", ("cachalot",), "Doors", packages=("django-cachalot", "django-redis")),
     Subject("aside", "cache-aside by hand", (), "AsideDoors", packages=("django-redis",)),
@@ -73,4 +76,3 @@ _ALL = (
     Subject("none", "no cache", (), "Doors"),
 )
 SUBJECTS = {one.name: one for one in _ALL}
-"""A tracked cachekit becomes one more line here."""

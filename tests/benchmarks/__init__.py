@@ -1,0 +1,1 @@
+"""The benchmarks' own arithmetic; the measuring itself is `make bench`."""

@@ -129,6 +129,12 @@ class Near:
         self.hot.unlock()
 
 
+def present(alias: str) -> Near | None:
+    """Return the near cache of an alias, if something was ever brought into it; it may have ceased to be proven."""
+    known = _nears.get(alias)
+    return known[1] if known is not None and known[0] is store_for(alias) else None
+
+
 class Taken(NamedTuple):
     """A value for its reader, out of the near cache; `upto` is the ledger time at which it was known to be fresh."""
 

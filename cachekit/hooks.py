@@ -126,7 +126,7 @@ def tell(event: tuple[Any, ...]) -> None:
 
     What they hear of has happened: an error of theirs must not come out of a commit, nor out of a page.
     """
-    for listener in _listeners.get(type(event), ()):
+    for listener in _listeners.get(event.__class__, ()):
         try:
             listener(event)
         except Exception:

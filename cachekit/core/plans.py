@@ -274,9 +274,8 @@ def _attempt(
         saved: steps.Saved | None = yield steps.Save(visit.spec.key, data, ttl, header.tags, token, waits)
     except StoreUnavailable:
         return produced, None
-    if saved is None:
-        return produced, None
-    share(Outcome(started, header, produced.payload, proven=_is_fresh(header, saved)))
+    if saved is not None:
+        share(Outcome(started, header, produced.payload, proven=_is_fresh(header, saved)))
     return produced, saved
 
 

@@ -1,6 +1,6 @@
 """Measure everything and write docs/benchmarks.md: `python -m benchmarks [--quick] [--only values,rows]`.
 
-Quick, or only a part, writes no page.
+Quick, or only a part, writes no page unless it is told to `--publish`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure cachekit beside its peers.")
     parser.add_argument("--quick", action="store_true", help="in a minute, less exactly")
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts of it, of {','.join(PARTS)}")
+    parser.add_argument("--publish", action="store_true", help="write the docs' page from this run in any case")
     parser.add_argument("--nice", type=int, default=0, metavar="N", help="-10: before others on this machine, as root")
     given = parser.parse_args(arguments)
     parts = given.only.split(",")
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = report.page(found, verdicts, writes, str(datetime.datetime.now(tz=datetime.UTC).date()))
     keep(found)
     print(f"\n{text}")
-    if not given.quick and set(parts) == set(PARTS):
+    if given.publish or (not given.quick and set(parts) == set(PARTS)):
         publish(found, verdicts, text)
     print(f"Measured in {found['seconds']:.0f} seconds; every figure is in {FOLDER}/suite.json.\n")
     print(last_line(verdicts))

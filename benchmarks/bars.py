@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from benchmarks.lines import STYLE
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM, STEP = 760, 230, 80, 56, 40, 20
+WIDTH, LEFT, RIGHT, TOP, BOTTOM, STEP = 760, 250, 80, 56, 40, 20
 DARK = "@media(prefers-color-scheme:dark){.m{stroke:#ddd}}"
 GOOD, BAD, PLAIN = "#0b7a4b", "#c0392b", "#6c7a89"
 

@@ -59,10 +59,10 @@ def times(name: str, ours: tuple[str, str], theirs: tuple[str, str], limit: floa
 
 
 GOALS = (
-    times("near get", (NEAR, "get-100"), ("locmem", "get-100"), 0.5),
+    times("near get ÷ LocMem", (NEAR, "get-100"), ("locmem", "get-100"), 0.5),
     Goal("calls of a near get", "calls", (NEAR, "get-100"), ("", ""), 15),
-    times("near get of 50 dicts", (NEAR, "get-rows"), ("locmem", "get-rows"), 0.6),
-    times("near get of 20 instances", (NEAR, "get-instances"), ("locmem", "get-instances"), 0.6),
+    times("near get of 50 dicts ÷ LocMem", (NEAR, "get-rows"), ("locmem", "get-rows"), 0.6),
+    times("near get of 20 instances ÷ LocMem", (NEAR, "get-instances"), ("locmem", "get-instances"), 0.6),
     times("get 100 B ÷ django-redis", (STRICT, "get-100"), ("django-redis", "get-100"), 0.6),
     times("get 10 KB ÷ django-redis", (STRICT, "get-10k"), ("django-redis", "get-10k"), 0.6),
     times("get 100 B ÷ socket", (STRICT, "get-100"), ("socket", "get-100"), 1.25),

@@ -38,7 +38,7 @@ process of its own, all against one Valkey and one PostgreSQL on this machine (f
 some milliseconds, in an order drawn anew in each round. {pins} Times are medians in microseconds
 a call; **a ratio is the median of the rounds' ratios**, with the lowest and the highest round beside it. Before it is
 timed each call is proved to return the right value, and a hit to ask the database nothing. Calls of functions are
-counted, not sampled. The machine is small and noisy: trust ratios and counts, not times.
+counted, not sampled. The machine is small and noisy: trust ratios and counts, not times.{quick}
 
 Measured {date} on Python {python}, {system}, {cores} cores: {versions}.
 """
@@ -47,7 +47,8 @@ Measured {date} on Python {python}, {system}, {cores} cores: {versions}.
 def page(found: Mapping[str, Any], verdicts: Sequence[Verdict], writes: str, date: str) -> str:
     """Return the page."""
     known = {f"{peer(name).distribution} {version}": None for name, version in found["versions"].items() if version}
-    head = HEAD.format(date=date, pins=found["pins"], versions=", ".join(known), **found["machine"])
+    quick = "\n\n**These figures are from a quick run, with few rounds, on a busy machine.**" if found["quick"] else ""
+    head = HEAD.format(date=date, pins=found["pins"], quick=quick, versions=", ".join(known), **found["machine"])
     parts = [
         head,
         "## Goals\n",
@@ -60,6 +61,7 @@ def page(found: Mapping[str, Any], verdicts: Sequence[Verdict], writes: str, dat
         *others(found),
         "## Writes: a save in a transaction and its commit (PostgreSQL, fsync on), beside an uncached one\n",
         writes + "\n" if writes else "Not measured.\n",
+        "What triggers cost, and how soon a relay tells of them, has [a page of its own](benchmarks-triggers.md).\n",
         "## Where the time goes\n",
         profiles(found),
         "## All figures\n",

@@ -48,13 +48,13 @@ class Effort:
 
 FULL = Effort(
     rounds=40,
-    seconds=12,
+    seconds=10,
     chunk_us=15_000,
     spin_seconds=1.0,
     crowded=("cachekit-near", "cachekit", "django-redis", "locmem"),
-    weighed=2000,
+    weighed=1000,
     profiled=100,
-    loads=10,
+    loads=7,
     load_seconds=1.0,
     loaded=("uncached", "locmem", "cachekit-near", "cachekit", "cacheops", "django-redis", "django"),
 )
@@ -84,6 +84,7 @@ class Run:
         self.found: dict[str, Any] = {
             "machine": machine(),
             "pins": told(),
+            "quick": effort is QUICK,
             "absent": self.absent,
             "versions": {},
             "operations": {},

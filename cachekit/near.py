@@ -34,14 +34,22 @@ class Kept:
 
     __slots__ = ("checked", "copy", "deadline", "header", "names", "size", "used", "value", "version")
 
-    def __init__(self, value: Any, copy: Callable[[Any], Any], header: Header, checked: int, deadline: float) -> None:
+    def __init__(
+        self,
+        value: Any,
+        copy: Callable[[Any], Any],
+        header: Header,
+        checked: int,
+        deadline: float,
+        names: tuple[bytes, ...] = (),
+    ) -> None:
         self.value = value
         self.copy = copy
         self.header = header
         self.checked = checked
         """The ledger time at which it was known to be fresh."""
         self.deadline = deadline
-        self.names = names_of(header.tags)
+        self.names = names or names_of(header.tags)
         self.version = -1
         """The mirror's version by which it was last judged fresh."""
         self.used = False

@@ -17,8 +17,9 @@ from cachekit.conf import conf
 from cachekit.core.copies import copier_for, shared
 from cachekit.core.entry import NEVER, Header
 from cachekit.core.keys import fingerprint
+from cachekit.core.mirror import name_of
 from cachekit.core.steps import Invalidate
-from cachekit.core.tags import encode
+from cachekit.core.tags import EVERYTHING, digest
 from cachekit.near import Kept, Near
 from cachekit.stores.redis import RedisStore
 from cachekit.stores.wire import raised
@@ -59,6 +60,7 @@ class Nearby:
         self.near = Near(store.mirror, given.NEAR_ENTRIES, given.NEAR_BYTES)
         self.meter = hooks.Meter(hooks.Lookup(store.alias, "backend", "near", "hit"))
         self._hot = hot
+        self._whole = tuple(map(name_of, (EVERYTHING, teller.family)))
         self._store = store
         self._teller = teller
         self._codec = codec
@@ -81,9 +83,10 @@ class Nearby:
         copy, mine = copier_for(value), value
         if copy is None:
             mine, copy = data, self._codec.decode
-        header = Header(epoch, upto, upto, NEVER, 0, encode([self._teller.family, self._teller.tag(name)]))
+        header = Header(epoch, upto, upto, NEVER, 0, b"")
+        names = (*self._whole, b"d" + digest(self._teller.tag(name)))
         deadline = float("inf") if left < 0 else time.monotonic() + left / 1000
-        self.near.put(key, Kept(mine, copy, header, upto, deadline), len(data))
+        self.near.put(key, Kept(mine, copy, header, upto, deadline, names), len(data))
         return value if copy is shared or mine is data else copy(value)
 
 

@@ -20,6 +20,7 @@ from cachekit.stores.turns import server_of
 EVICTS = "allkeys"
 OLD_MASTER = "cache '{}': a master that was replaced goes on taking writes; set min-replicas-to-write on its servers"
 NAMELESS = "cache '{}': its server tells no run id (INFO), so that it was restored goes unnoticed: set MAX_STALENESS"
+DEAF = "cache '{}': its server refuses streams (XREVRANGE, XREAD), so near values are asked for each time"
 OVERDUE = 60
 """Seconds after which what stands in an outbox shows that no relay runs; beat looks every 10."""
 
@@ -38,6 +39,8 @@ class CacheStatus(NamedTuple):
     """Whether a master that sentinels have replaced takes no more writes."""
     has_name: bool = True
     """Whether a server that was started anew is told from the one before."""
+    is_followed: bool = True
+    """Whether the ledger's events can be read, by which near values are judged."""
 
 
 class WarmerStatus(NamedTuple):
@@ -91,6 +94,7 @@ def status() -> Status:
     if writebehind.registered():
         trouble += [f"cache '{one.alias}' may evict waiting counts" for one in caches if not one.keeps_counters]
     trouble += [NAMELESS.format(one.alias) for one in caches if not one.has_name]
+    trouble += [DEAF.format(one.alias) for one in caches if not one.is_followed]
     trouble += [OLD_MASTER.format(one.alias) for one in caches if not one.ends_with_its_term]
     trouble += [
         f"the outbox of database '{one.database}' waits for {one.oldest_seconds:.0f} s: run manage.py cachekit relay"
@@ -118,14 +122,14 @@ def _cache(store: Store) -> CacheStatus:
         with store.guard():
             server.ping()
             took = (time.perf_counter() - began) * 1000
-            facts = _facts(server)
+            facts, told = _facts(server), _tells(store, server)
     except StoreUnavailable as error:
         return CacheStatus(store.alias, "down", str(error))
     version = f"{facts.get('server_name', 'redis')} {facts.get('valkey_version') or facts.get('redis_version', '')}"
     evicts = str(facts.get("maxmemory_policy", "")).startswith(EVICTS)
     ends = "min_slaves_good_slaves" in facts or "sentinels" not in server.connection_pool.connection_kwargs
     used, named = facts.get("used_memory"), "run_id" in facts
-    return CacheStatus(store.alias, "up", version, round(took, 2), used, not evicts, ends, named)
+    return CacheStatus(store.alias, "up", version, round(took, 2), used, not evicts, ends, named, told)
 
 
 def _facts(server: Any) -> dict[str, Any]:
@@ -136,6 +140,17 @@ def _facts(server: Any) -> dict[str, Any]:
         return {**server.info("server"), **server.info("memory"), **server.info("replication")}
     except ResponseError:
         return {}
+
+
+def _tells(store: Store, server: Any) -> bool:
+    """Tell whether the stream of the ledger's events can be read."""
+    from redis.exceptions import ResponseError  # noqa: PLC0415 - as above
+
+    try:
+        server.xrevrange(store.slot_key("events"), count=1)
+    except ResponseError:
+        return False
+    return True
 
 
 def _warmers() -> list[WarmerStatus]:

@@ -28,6 +28,7 @@ def found() -> dict[str, Any]:
     return {
         "machine": {"python": "3.11", "system": "Linux", "cores": 2},
         "pins": "Nothing is pinned.",
+        "quick": True,
         "absent": {"cachekit-near": "not yet: this release has no near cache"},
         "versions": {"cachekit": "0.1.0", "django-redis": "7.0.0"},
         "operations": {"get-100": times},
@@ -71,7 +72,7 @@ def test_what_is_wanted_may_be_a_least(found: dict[str, Any]) -> None:
 
 
 def test_what_a_library_cannot_do_yet_is_no_failure(found: dict[str, Any]) -> None:
-    assert verdict("near get", found).word == "not yet"
+    assert verdict("near get ÷ LocMem", found).word == "not yet"
     assert verdict("set ÷ django-redis", found).word == "not measured"
 
 
@@ -110,6 +111,7 @@ def test_the_page_tells_wins_losses_and_who_is_missing(found: dict[str, Any]) ->
     assert "| cachekit, strict | 100 | 300 |" in text
     assert "| cachekit, strict | 90 | 0.85 (0.80 – 0.90) |" in text
     assert "`a.py:1 f`" in text
+    assert "quick run" in text
     assert "- cachekit, near: not yet: this release has no near cache." in text
     assert "- ormcache, count: Wrong: it asked the database" in text
 

@@ -171,6 +171,18 @@ def test_status_fails_when_a_warmer_failed_or_a_counter_is_unknown(
     assert "counter 'zoo.book.views' is unknown here" in said
 
 
+def test_status_warns_of_a_server_whose_events_cannot_be_followed(
+    run: Run, own_valkey: Valkey, use_cache: Callable[..., None]
+) -> None:
+    own_valkey.say("ACL SETUSER default -xrevrange")
+    use_cache(own_valkey.url)
+
+    code, said = run("status")
+
+    assert code == 1
+    assert "cache 'default': its server refuses streams" in said
+
+
 def test_status_warns_of_a_server_without_a_name(run: Run, own_valkey: Valkey, use_cache: Callable[..., None]) -> None:
     own_valkey.say("ACL SETUSER default -info")
     use_cache(own_valkey.url)

@@ -27,7 +27,7 @@ class CachekitConfig(AppConfig):
         computing.plug(orm.dirty_tags, orm.oldest, orm.apart)
         invalidation.plug(orm.drained, orm.open_connections)
         invalidation.plug_recorder(outbox.record)
-        hooks.subscribe(hooks.Lookup, stats.count)
+        hooks.subscribe(hooks.Lookup, stats.count, many=stats.count_many)
         _hear_of_audits()
         warming.discover()
         if sys.modules.get("celery"):  # as it is by now in every worker and beat; who does not use it pays nothing

@@ -21,10 +21,21 @@ from cachekit.core.tags import touches
 from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import acatch_up, ainvalidate, catch_up, invalidate, pending
 from cachekit.modes import BYPASSING, entered, mode
-from cachekit.near import Brought, brought, near_for, taken
+from cachekit.near import Brought, Kept, brought, near_for, present
 from cachekit.stores import Store, store_for
 
-__all__ = ["aget_or_set", "ainvalidate", "aresolve", "get_or_set", "invalidate", "refreshing", "resolve", "uncached"]
+__all__ = [
+    "aget_or_set",
+    "ainvalidate",
+    "aresolve",
+    "at_hand",
+    "get_or_set",
+    "invalidate",
+    "is_plain",
+    "refreshing",
+    "resolve",
+    "uncached",
+]
 
 flights = Flights()
 if hasattr(os, "register_at_fork"):
@@ -47,12 +58,24 @@ def refreshing() -> Iterator[None]:
 
 def get_or_set(spec: Spec, produce: Callable[[], Any]) -> Any:
     """Return the value of `spec`, computed by `produce` unless a fresh one is stored."""
-    return resolve(spec, produce).value
+    kept = at_hand(spec)
+    return resolve(spec, produce).value if kept is None else kept.copy(kept.value)
 
 
 async def aget_or_set(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Any:
     """Like `get_or_set`."""
-    return (await aresolve(spec, produce)).value
+    kept = at_hand(spec)
+    return (await aresolve(spec, produce)).value if kept is None else kept.copy(kept.value)
+
+
+def at_hand(spec: Spec) -> Kept | None:
+    """Return what this process holds and knows to be fresh, where nothing else is to be done about a hit."""
+    return _held(spec) if spec.policy.near and spec.policy.timeout != 0 and is_plain(conf()) else None
+
+
+def is_plain(given: Conf) -> bool:
+    """Tell whether hits are answered here and now, and nobody wants to see what would be computed."""
+    return not (mode.get() or given.AUDIT or given.SHADOW) and given.ENABLED
 
 
 def resolve(spec: Spec, produce: Callable[[], Any]) -> Answer:
@@ -112,17 +135,25 @@ def _bypasses(spec: Spec, given: Conf) -> bool:
 
 def _near(spec: Spec, given: Conf) -> Answer | None:
     """Return what this process holds and knows to be fresh; in shadow mode it serves nothing."""
-    if not spec.policy.near or given.SHADOW or mode.get() == "refresh" or not computing.tracks():
+    if not spec.policy.near or given.SHADOW or mode.get() == "refresh":
         return None
-    near = near_for(spec.alias)
-    kept = taken(near, spec.key) if near is not None else None
+    kept = _held(spec)
     if kept is None:
+        return None
+    return Answer(Verdict.FRESH, kept.header, kept.checked, value=kept.copy(kept.value))
+
+
+def _held(spec: Spec) -> Kept | None:
+    """Return what the near cache holds, counted as a hit and known to whatever is being computed around it."""
+    near = present(spec.alias)
+    kept = near.get(spec.key) if near is not None and computing.tracks() else None
+    if near is None or kept is None:
         return None
     outer = current.get()
     if outer is not None:
-        outer.take_in(kept.header, kept.upto)
-    _count(spec, "hit")
-    return Answer(Verdict.FRESH, kept.header, kept.upto, value=kept.value)
+        outer.take_in(kept.header, max(kept.checked, near.mirror.upto))
+    hooks.tell(spec.hit or hooks.Lookup(spec.alias, spec.door, spec.name, "hit"))
+    return kept
 
 
 def _brought_near(spec: Spec, answer: Answer, now: int) -> Answer:

@@ -76,17 +76,39 @@ def _wrapped(function: Callable[..., Any], key: Callable[..., Any] | None, name:
         raise UncacheableValue(
             "A lambda has no name of its own to keep its results by: say cached(name=…), or use def."
         )
+    spec_for = _locating(function, key, door)
+    if inspect.iscoroutinefunction(function):
+        return _with_extras(_awaited(function, spec_for), door, spec_for)
+    return _with_extras(_called(function, spec_for), door, spec_for)
+
+
+def _locating(
+    function: Callable[..., Any], key: Callable[..., Any] | None, door: Door
+) -> Callable[[tuple[Any, ...], dict[str, Any]], Spec]:
+    """Return what finds where a call is kept; plain positional arguments that were seen before cost no hashing."""
     frame = _framing(function, key)
 
     def spec_for(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Spec:
+        if kwargs or key is not None:
+            return made(args, kwargs)
+        kinds = tuple(map(type, args))
+        if not keys.EXACT.issuperset(kinds):
+            return made(args, kwargs)
+        ident = (args, kinds)
+        spec = door.remembered(ident)
+        if spec is None:
+            spec = made(args, kwargs)
+            if all(map(keys.is_short, args)):
+                door.remember(ident, spec)
+        return spec
+
+    def made(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Spec:
         call = frame(args, kwargs)
         if not call:
             return door.spec()
         return door.spec(call, own_tags=(*_rows(args), *_rows(kwargs.values()), f"{door.tag}#{call}"))
 
-    if inspect.iscoroutinefunction(function):
-        return _with_extras(_awaited(function, spec_for), door, spec_for)
-    return _with_extras(_called(function, spec_for), door, spec_for)
+    return spec_for
 
 
 def _called(function: Callable[..., Any], spec_for: Callable[..., Spec]) -> Callable[..., Any]:

@@ -98,11 +98,20 @@ Event = TypeVar("Event")
 logger = logging.getLogger("cachekit.hooks")
 
 _listeners: dict[type, tuple[Callable[[Any], None], ...]] = {}
+_counters: dict[Callable[[Any], None], Callable[[Any, int], None]] = {}
+"""What listeners that only count are told instead, where a thing happened many times."""
 
 
-def subscribe(kind: type[Event], listener: Callable[[Event], None]) -> None:
-    """Have `listener` called with every event of this kind; subscribing twice is the same as once."""
+def subscribe(
+    kind: type[Event], listener: Callable[[Event], None], *, many: Callable[[Event, int], None] | None = None
+) -> None:
+    """Have `listener` called with every event of this kind; subscribing twice is the same as once.
+
+    `many` is called instead, once, where the same happened so many times.
+    """
     present = _listeners.get(kind, ())
+    if many is not None:
+        _counters[listener] = many
     if listener not in present:
         _listeners[kind] = (*present, listener)
 
@@ -117,8 +126,22 @@ def tell(event: tuple[Any, ...]) -> None:
 
     What they hear of has happened: an error of theirs must not come out of a commit, nor out of a page.
     """
-    for listener in _listeners.get(type(event), ()):
+    for listener in _listeners.get(event.__class__, ()):
         try:
             listener(event)
+        except Exception:
+            logger.exception("A listener to %s failed", type(event).__name__)
+
+
+def tell_many(event: tuple[Any, ...], times: int) -> None:
+    """Like `tell`, of what happened so many times."""
+    for listener in _listeners.get(type(event), ()) if times else ():
+        many = _counters.get(listener)
+        try:
+            if many is None:
+                for _ in range(times):
+                    listener(event)
+            else:
+                many(event, times)
         except Exception:
             logger.exception("A listener to %s failed", type(event).__name__)

@@ -34,7 +34,7 @@ class Kept:
 
     __slots__ = ("checked", "copy", "deadline", "header", "names", "size", "used", "value", "version")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - made in two places
         self,
         value: Any,
         copy: Callable[[Any], Any],
@@ -127,6 +127,12 @@ class Near:
         """Begin with locks that nobody holds: in a child of a fork."""
         self._lock = threading.Lock()
         self.hot.unlock()
+
+
+def present(alias: str) -> Near | None:
+    """Return the near cache of an alias, if something was ever brought into it; it may have ceased to be proven."""
+    known = _nears.get(alias)
+    return known[1] if known is not None and known[0] is store_for(alias) else None
 
 
 class Taken(NamedTuple):

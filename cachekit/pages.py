@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Any, TypeVar, Unpack, cast
+from typing import Any, NamedTuple, TypeVar, Unpack, cast
 
-from django.core.signals import setting_changed
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
@@ -17,57 +15,30 @@ from cachekit import engine, hooks, sharing
 from cachekit.conf import conf
 from cachekit.core import keys
 from cachekit.core.capture import current
-from cachekit.core.packing import PAGE, Packer
 from cachekit.core.plans import Answer
 from cachekit.core.policy import Spec
 from cachekit.exceptions import InvalidKey, UncacheableValue
-from cachekit.packers import chosen, packing_of
+from cachekit.near import Kept
+from cachekit.responses import page_codec
 from cachekit.sharing import Vary
-from cachekit.signing import signing_keys
-from cachekit.specs import Door, Options, surroundings
+from cachekit.specs import Door, Options, place, surroundings
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-
-class Pages:
-    """Responses as a format: status, headers and the body as it is, without cookies."""
-
-    number = PAGE
-    signed = False
-
-    def dumps(self, value: HttpResponse) -> bytes:
-        """Encode a response. Raises UncacheableValue for a reason phrase of two lines."""
-        lines = [
-            str(value.status_code),
-            value.reason_phrase,
-            *(part for pair in value.headers.items() for part in pair),
-        ]
-        head = "\n".join(lines)
-        if head.count("\n") != len(lines) - 1:
-            raise UncacheableValue(f"A response has a header or a reason phrase of two lines: {head[:80]!r}")
-        text = head.encode()
-        return b"%d\n%b%b" % (len(text), text, value.content)
-
-    def loads(self, body: bytes) -> HttpResponse:
-        """Decode a response."""
-        size, _, rest = body.partition(b"\n")
-        length = int(size)
-        status, reason, *lines = rest[:length].decode().split("\n")
-        headers = dict(zip(lines[::2], lines[1::2], strict=True))
-        return HttpResponse(rest[length:], status=int(status), reason=reason, headers=headers)
+PERSONAL = frozenset({"user", "cookie", "authorization"})
+"""What no public page varies on."""
 
 
-@lru_cache(maxsize=64)
-def _page_codec(alias: str, _: str) -> Packer:
-    return Packer(packing_of(chosen(alias))._replace(format=Pages()), signing_keys)
+class Shown(NamedTuple):
+    """What a public view has just answered a request with, out of the near cache."""
 
-
-def _forget(*, setting: str, **_: object) -> None:
-    if setting in ("CACHES", "CACHEKIT"):
-        _page_codec.cache_clear()
-
-
-setting_changed.connect(_forget, dispatch_uid="cachekit.pages")
+    view: Callable[..., Any]
+    spec: Spec
+    kept: Kept
+    place: tuple[Any, Any]
+    """The language and the time zone it was answered in."""
+    vary: tuple[str, ...]
+    """The headers it depends on."""
 
 
 def cached_view(
@@ -75,13 +46,15 @@ def cached_view(
     /,
     *,
     vary: Sequence[Vary] = (),
+    public: bool = False,
     **options: Unpack[Options],
 ) -> Callable[[View], View]:
     """Keep a view's responses: `@cached_view(600)`; on classes `@method_decorator(cached_view(600), name="dispatch")`.
 
     Works on `def` and `async def` views. What the view reads through the ORM is captured: a write to any of it makes
     the page stale. `vary` names what a page depends on beside its URL: "user", a header's name, or a function of the
-    request. Without `vary=("user",)` signed-in visitors always get a page of their own.
+    request. Without `vary=("user",)` signed-in visitors always get a page of their own. `public` says that a page is
+    the same for everybody who sends the same headers: `cachekit.middleware.PublicPages` may answer in its stead.
 
     Only GET and HEAD, and only complete 200 responses that anyone may see are stored: none that sets a cookie, holds a
     CSRF token, streams, reads the session (unless `vary` names "cookie"), says private, no-store or no-cache, or varies
@@ -93,62 +66,116 @@ def cached_view(
         raise TypeError(f"vary is a tuple of names; write vary=({vary!r},)")
     if timeout is not ...:
         options["timeout"] = timeout
+    if public and (own := [one for one in vary if callable(one) or one.lower() in PERSONAL]):
+        raise ValueError(f"A public page is the same for everybody; it cannot vary on {own[0]!r}. Leave public out.")
 
     def decorate(view: View) -> View:
-        door = Door("view", _name(view), options, _page_codec)
+        page = _Page(Door("view", _name(view), options, page_codec), tuple(vary), public)
         wrap = _awaited if _is_async(view) else _called
-        return cast("View", functools.wraps(view)(wrap(view, door, tuple(vary))))
+        page.view = functools.wraps(view)(wrap(view, page))
+        return cast("View", page.view)
 
     return decorate
 
 
-def _called(view: Callable[..., Any], door: Door, vary: tuple[Vary, ...]) -> Callable[..., HttpResponseBase]:
+class _Page:
+    """One use of the decorator."""
+
+    view: Callable[..., Any]
+
+    def __init__(self, door: Door, vary: tuple[Vary, ...], public: bool) -> None:
+        self.door = door
+        self.vary = vary
+        self.public = public
+
+    def at_hand(self, request: Any, spec: Spec) -> HttpResponseBase | None:
+        """Return the page if this process holds it; the middleware may show it again if it is public."""
+        kept = engine.at_hand(spec)
+        if kept is None:
+            return None
+        if self.public:
+            request._cachekit_shown = Shown(self.view, spec, kept, place(), cast("tuple[str, ...]", self.vary))  # noqa: SLF001 - ours
+        return _marked(kept.copy(kept.value), "HIT", "")
+
+    def bypassed(self) -> None:
+        """Tell that the cache is not asked."""
+        hooks.tell(hooks.Lookup(self.door.alias, self.door.kind, self.door.name, "bypass"))
+
+    def spec(self, request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Spec:
+        """Return where a page is kept: by method, scheme, host, path and query as sent, and what it varies on.
+
+        What was asked for before, with plain arguments, costs no hashing.
+        """
+        varied = tuple([sharing.vary_value(request, one) for one in self.vary])
+        url = (request.method, request.scheme, request.get_host(), request.path, request.META.get("QUERY_STRING", ""))
+        told = (*url, *args, *kwargs.values(), *self._plain(varied))
+        kinds = tuple(map(type, told))
+        if not keys.EXACT.issuperset(kinds):
+            return self._made(request, varied, args, kwargs)
+        ident = (place(), told, kinds, tuple(kwargs), varied)
+        spec = self.door.remembered(ident)
+        if spec is None:
+            spec = self._made(request, varied, args, kwargs)
+            if all(map(keys.is_short, told)):
+                self.door.remember(ident, spec)
+        return spec
+
+    def _plain(self, varied: tuple[Any, ...]) -> list[Any]:
+        """Return what a page varies on, without the user's name, which is made of text only."""
+        return [one for one, how in zip(varied, self.vary, strict=True) if type(one) is not tuple or callable(how)]
+
+    def _made(self, request: HttpRequest, varied: tuple[Any, ...], args: tuple[Any, ...], kwargs: Any) -> Spec:
+        url = (request.method, request.scheme, request.get_host(), request.get_full_path())
+        try:
+            told = keys.fingerprint(args, kwargs)
+        except InvalidKey:
+            told = ""  # what a path converter made of the URL, which says as much
+        return self.door.spec(keys.fingerprint(url, told, surroundings(), list(varied)))
+
+
+def _called(view: Callable[..., Any], page: _Page) -> Callable[..., HttpResponseBase]:
     def call(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        vary = page.vary
         reason = sharing.obstacle(request, vary) or sharing.visitor_obstacle(request, vary, sharing.user_of(request))
         if reason:
-            _bypassed(door)
+            page.bypassed()
             return _marked(view(request, *args, **kwargs), "BYPASS", reason)
+        spec = page.spec(request, args, kwargs)
+        found = page.at_hand(request, spec)
+        if found is not None:
+            return found
 
         def produce() -> HttpResponseBase:
             with sharing.watching(request) as watch:
                 response = _rendered(view(request, *args, **kwargs))
             return _checked(request, response, vary, watch)
 
-        return _sent(engine.resolve(_spec(door, request, vary, args, kwargs), produce))
+        return _sent(engine.resolve(spec, produce))
 
     return call
 
 
-def _awaited(view: Callable[..., Any], door: Door, vary: tuple[Vary, ...]) -> Callable[..., Any]:
+def _awaited(view: Callable[..., Any], page: _Page) -> Callable[..., Any]:
     async def call(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        vary = page.vary
         reason = sharing.obstacle(request, vary)
         reason = reason or sharing.visitor_obstacle(request, vary, await sharing.auser_of(request))
         if reason:
-            _bypassed(door)
+            page.bypassed()
             return _marked(await view(request, *args, **kwargs), "BYPASS", reason)
+        spec = page.spec(request, args, kwargs)
+        found = page.at_hand(request, spec)
+        if found is not None:
+            return found
 
         async def produce() -> HttpResponseBase:
             with sharing.watching(request) as watch:
                 response = _rendered(await view(request, *args, **kwargs))
             return _checked(request, response, vary, watch)
 
-        return _sent(await engine.aresolve(_spec(door, request, vary, args, kwargs), produce))
+        return _sent(await engine.aresolve(spec, produce))
 
     return call
-
-
-def _bypassed(door: Door) -> None:
-    hooks.tell(hooks.Lookup(door.alias, door.kind, door.name, "bypass"))
-
-
-def _spec(door: Door, request: HttpRequest, vary: tuple[Vary, ...], args: tuple[Any, ...], kwargs: Any) -> Spec:
-    """Return where a page is kept: by method, scheme, host, path and query as they were sent, and what it varies on."""
-    url = (request.method, request.scheme, request.get_host(), request.get_full_path())
-    try:
-        told = keys.fingerprint(args, kwargs)
-    except InvalidKey:
-        told = ""  # what a path converter made of the URL, which says as much
-    return door.spec(keys.fingerprint(url, told, surroundings(), [sharing.vary_value(request, one) for one in vary]))
 
 
 def _rendered(response: HttpResponseBase) -> HttpResponseBase:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest
+from django.http.request import HttpHeaders
 from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject, empty
 
@@ -22,9 +24,9 @@ def obstacle(request: HttpRequest, vary: tuple[Vary, ...]) -> str:
     """Tell why this request must not be answered from the cache, whoever sent it, or nothing."""
     if request.method not in ("GET", "HEAD"):
         return "method"
-    if "Range" in request.headers:
+    if "HTTP_RANGE" in request.META:
         return "range"
-    if "Authorization" in request.headers and not _declares(vary, "authorization"):
+    if "HTTP_AUTHORIZATION" in request.META and not _declares(vary, "authorization"):
         return "authorization"
     if "messages" in request.COOKIES:
         return "messages"
@@ -61,7 +63,13 @@ def vary_value(request: HttpRequest, vary: Vary) -> Any:
         return vary(request)
     if vary.lower() == "user":
         return getattr(request, "_cachekit_user", None)
-    return request.headers.get(vary)
+    return request.META.get(wsgi_name(vary))
+
+
+@lru_cache(maxsize=256)
+def wsgi_name(header: str) -> str:
+    """Return how a header is called in `request.META`; `request.headers` reads all of them first."""
+    return HttpHeaders.to_wsgi_name(header)
 
 
 class Watch:
@@ -140,10 +148,11 @@ def response_obstacle(request: HttpRequest, response: HttpResponseBase, vary: tu
         ("Set-Cookie" in response.headers, "it sets a cookie"),
     )
     found = next((reason for applies, reason in checks if applies), "")
-    return found or _header_obstacle(response, vary)
+    return found or header_obstacle(response, vary)
 
 
-def _header_obstacle(response: HttpResponseBase, vary: tuple[Vary, ...]) -> str:
+def header_obstacle(response: HttpResponseBase, vary: tuple[Vary, ...]) -> str:
+    """Tell why the headers of this response forbid to show it to others, or nothing."""
     control = {part.strip().lower() for part in response.headers.get("Cache-Control", "").split(",")}
     if unshared := {part.partition("=")[0].strip() for part in control} & UNSHARED:
         return f"it says Cache-Control: {', '.join(sorted(unshared))}"

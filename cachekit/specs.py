@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, NamedTuple, TypeAlias, TypedDict
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.utils import timezone, translation
+from django.utils.translation import trans_real
 
-from cachekit import tenants
+from cachekit import hooks, tenants
 from cachekit.conf import Conf, conf
 from cachekit.core.codecs import Codec
 from cachekit.core.policy import Policy, Spec
 from cachekit.core.tags import dependency
 from cachekit.packers import packer
-from cachekit.stores import store_for
+from cachekit.stores import Store, store_for
 
 CodecOf: TypeAlias = Callable[[str, str], Codec]
 """Returns the codec of an alias; the second name is that of another which a door's options ask for, or empty."""
@@ -38,6 +41,18 @@ class Options(TypedDict, total=False):
     alias: str
 
 
+REMEMBERED = 512
+"""So many specs a door keeps."""
+
+
+class _Memory(NamedTuple):
+    """The specs that were made by some settings for some store."""
+
+    given: Conf | None
+    store: Store | None
+    specs: dict[Hashable, Spec]
+
+
 class Door:
     """One use of a door: its name, its options, and the specs of what is kept behind it."""
 
@@ -52,6 +67,7 @@ class Door:
         self._codec_of = codec_of
         self._policy: tuple[Conf | None, Policy | None] = (None, None)
         self._alias: str = options.get("alias", "")
+        self._memory = _Memory(None, None, {})
 
     @property
     def alias(self) -> str:
@@ -70,7 +86,29 @@ class Door:
             own = (*map(tenants.qualified, own),)
             policy = dataclasses.replace(policy, tags=(*map(tenants.qualified, policy.tags),))
         key = store_for(alias).key("e", self.kind, self.name, *owner, *parts)
-        return Spec(alias, key, self.kind, self.name, policy, self._codec_of(alias, policy.codec), own)
+        hit = hooks.Lookup(alias, self.kind, self.name, "hit")
+        return Spec(alias, key, self.kind, self.name, policy, self._codec_of(alias, policy.codec), own, hit)
+
+    def remembered(self, ident: Hashable) -> Spec | None:
+        """Return a spec that was made for what this stands for, by the settings and the store in force."""
+        given, store, specs = self._memory
+        if given is None or given is not conf() or store is not store_for(self._alias or given.ALIAS):
+            return None
+        return specs.get(ident)
+
+    def remember(self, ident: Hashable, spec: Spec) -> Spec:
+        """Keep a spec for the next time; `ident` must be small, and equal to no other that makes another key.
+
+        With tenants none is kept: whose it is changes from moment to moment.
+        """
+        given, store = conf(), store_for(spec.alias)
+        if given.TENANT:
+            return spec
+        memory = self._memory
+        if memory.given is not given or memory.store is not store or len(memory.specs) >= REMEMBERED:
+            memory = self._memory = _Memory(given, store, {})
+        memory.specs[ident] = spec
+        return spec
 
 
 @lru_cache(maxsize=1024)
@@ -85,6 +123,33 @@ def policy_of(given: Conf, options: tuple[tuple[str, Any], ...]) -> Policy:
         "newer_than_snapshot": given.NEWER_THAN_SNAPSHOT,
     }
     return Policy(**{**defaults, **dict(options)})
+
+
+def place() -> tuple[Any, Any]:
+    """Return what tells `surroundings` apart and costs less to find out; a zone is told by its object."""
+    language: str | None = None
+    zone: Any = None
+    if settings.USE_I18N:
+        language = settings.LANGUAGE_CODE if _is_untouched(_language) else translation.get_language()
+    if settings.USE_TZ:
+        zone = timezone.get_default_timezone() if _is_untouched(_zone) else timezone.get_current_timezone()
+        if type(zone) is not ZoneInfo:
+            zone = timezone.get_current_timezone_name()
+    return language, zone
+
+
+def _variable(local: Any) -> ContextVar[Any] | None:
+    """Return the variable behind an asgiref Local: to ask that for what is not set costs 2 µs, an exception each."""
+    found = getattr(getattr(local, "_storage", None), "_data", None)
+    return found if isinstance(found, ContextVar) else None
+
+
+_language, _zone = (_variable(getattr(module, "_active", None)) for module in (trans_real, timezone))
+
+
+def _is_untouched(variable: ContextVar[Any] | None) -> bool:
+    """Tell whether nothing was ever activated in this context; False where that cannot be known."""
+    return variable is not None and variable.get(None) is None
 
 
 def surroundings() -> tuple[str, str]:

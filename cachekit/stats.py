@@ -139,9 +139,15 @@ def count(event: Lookup) -> None:
         _process.begin()
 
 
+def count_many(event: Lookup, times: int) -> None:
+    """Count a lookup that ended the same way so many times."""
+    if _process.tally.add(event, times):
+        _process.begin()
+
+
 def install() -> None:
     """Have every lookup counted."""
-    subscribe(Lookup, count)
+    subscribe(Lookup, count, many=count_many)
 
 
 def counted() -> dict[Asked, int]:

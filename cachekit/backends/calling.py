@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterable
 from typing import Any, NoReturn, TypeVar
 
 from django.conf import settings
@@ -16,13 +17,14 @@ from cachekit import hooks
 from cachekit.backends.aliases import alias_of
 from cachekit.backends.calls import MISSING, NotANumber
 from cachekit.backends.directory import line_for, store_of
-from cachekit.backends.families import family
+from cachekit.backends.families import family, start_of
 from cachekit.backends.generation import Plan
 from cachekit.backends.line import Line
 from cachekit.backends.nearby import Nearby
 from cachekit.backends.options import servers, translated, with_replicas
 from cachekit.core.codecs import Undecodable
 from cachekit.exceptions import InvalidKey, StoreUnavailable
+from cachekit.stores.directory import standing
 from cachekit.stores.redis import RedisStore
 
 logger = logging.getLogger("cachekit.backends")
@@ -34,6 +36,8 @@ AWAY = object()
 
 MAX_KEY_LENGTH = 65_536
 _doubtful = re.compile(r"[\x00-\x20\x7f]").search
+MOST_STARTS = 500
+_PLAIN_KEYS = {str, int}
 _warned: set[str] = set()
 
 
@@ -48,8 +52,11 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
         if "IGNORE_EXCEPTIONS" not in options:
             self._ignore_exceptions = ignores_by_default()
         self._validates = type(self).validate_key is not BaseCache.validate_key
+        self._plain = self.key_func is default_key_func and type(self).make_key is DjangoRedisCache.make_key
+        """Whether keys are made as Django makes them."""
         self._alias: str | None = None
         self._line: Line | None = None
+        self._hits: dict[Any, hooks.Lookup] = {}
         self._nearby: Nearby | None = None
         """What this process has read of the alias, once it knows that it keeps that."""
 
@@ -69,10 +76,9 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
     def line(self) -> Line:
         """The way to the server, shared by all threads of this process."""
         line = self._line
-        if line is None or line.primary is not store_of(self):
+        if line is None or (line.primary is not standing(self._alias or "") and line.primary is not store_of(self)):
             self._line = line = line_for(self)
-            plain = self.key_func is default_key_func and type(self).make_key is DjangoRedisCache.make_key
-            self._nearby = line.nearby if plain else None
+            self._nearby = line.nearby if self._plain else None
         return line
 
     def hang_up(self) -> None:
@@ -94,9 +100,13 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
 
     def named(self, key: Any, version: int | None) -> str:
         """Return a key as Django makes it; warns as Django does. Raises InvalidKey for what no server should hold."""
+        if self._plain and type(key) is str:
+            name = f"{self.key_prefix}:{self.version if version is None else version}:{key}"
+            if len(name) <= MEMCACHE_MAX_KEY_LENGTH and name.isprintable() and " " not in name and not self._validates:
+                return name
         if isinstance(key, CacheKey):  # django-redis's word for a key that was made already
             return self.line.generation.without(key)
-        name: str = self.make_key(key, version)
+        name = str(self.make_key(key, version))
         if self._validates or len(name) > MEMCACHE_MAX_KEY_LENGTH or _doubtful(name):
             if len(name) > MAX_KEY_LENGTH:
                 raise InvalidKey(
@@ -105,6 +115,17 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
                 )
             self.validate_key(name)
         return name
+
+    def all_named(self, keys: Iterable[Any], version: int | None) -> dict[str, Any]:
+        """Return {name: key}; what nobody doubts is looked at in one piece."""
+        keys = list(keys)
+        if self._plain and not self._validates and set(map(type, keys)) <= _PLAIN_KEYS:
+            prefix = f"{self.key_prefix}:{self.version if version is None else version}:"
+            names = [f"{prefix}{key}" for key in keys]
+            text = "".join(names)
+            if text.isprintable() and " " not in text and max(map(len, names), default=0) <= MEMCACHE_MAX_KEY_LENGTH:
+                return dict(zip(names, keys, strict=True))
+        return {self.named(key, version): key for key in keys}
 
     def _run(self, plan: Plan[Answer], away: Any) -> Any:
         """Carry out a plan; return `away` where the server is, unless the project wants to see the error."""
@@ -132,24 +153,34 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
 
     def _looked_up(self, key: Any, found: Any, default: Any) -> Any:
         """Count how a look-up ended and return what it found."""
+        if type(key) is str and found is not MISSING and found is not AWAY and type(found) is not Undecodable:
+            start = start_of(key)
+            hit = self._hits.get(start and start.group())
+            hooks.tell(hit or self._hit(key))
+            return found
         hooks.tell(hooks.Lookup(self.alias, "backend", family(str(key)), self._result(found)))
         return default if found is MISSING or found is AWAY or type(found) is Undecodable else found
 
-    def _all_looked_up(self, found: Any) -> dict[Any, Any]:
-        """Count how each look-up ended and return what was found."""
+    def _all_looked_up(self, found: Any, asked: int) -> dict[Any, Any]:
+        """Count how each of so many look-ups ended and return what was found."""
         if found is AWAY:
             hooks.tell(hooks.Lookup(self.alias, "backend", "get_many", "error"))
             return {}
-        events = {
-            result: hooks.Lookup(self.alias, "backend", "get_many", result) for result in ("hit", "miss", "error")
-        }
-        hits = {}
-        for key, value in found.items():
-            result = self._result(value)
-            hooks.tell(events[result])
-            if result == "hit":
-                hits[key] = value
+        hits: dict[Any, Any] = found.hits
+        for error in found.unread:
+            hooks.tell(hooks.Lookup(self.alias, "backend", "get_many", self._result(error)))
+        hooks.tell_many(hooks.Lookup(self.alias, "backend", "get_many", "hit"), len(hits))
+        misses = asked - len(hits) - len(found.unread)
+        hooks.tell_many(hooks.Lookup(self.alias, "backend", "get_many", "miss"), misses)
         return hits
+
+    def _hit(self, key: str) -> hooks.Lookup:
+        """Return the event of a hit, kept by how the key starts."""
+        start = start_of(key)
+        if len(self._hits) > MOST_STARTS:
+            self._hits.clear()
+        event = self._hits[start and start.group()] = hooks.Lookup(self.alias, "backend", family(key), "hit")
+        return event
 
     def _result(self, found: Any) -> str:
         if found is MISSING:

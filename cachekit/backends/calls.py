@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
+from cachekit.backends import phrases
 from cachekit.backends.codec import Codec
-from cachekit.backends.generation import PAGE, Generation, Plan, unlinked
+from cachekit.backends.generation import BATCH, PAGE, Generation, Plan, unlinked
 from cachekit.core.codecs import Undecodable
 from cachekit.stores.wire import pack, raised
 
@@ -30,6 +31,13 @@ class Page(NamedTuple):
     found: Sequence[bytes]
 
 
+class Looked(NamedTuple):
+    """What was found, and errors that say what could not be read."""
+
+    hits: dict[Any, Any]
+    unread: list[Undecodable]
+
+
 LAST_PAGE = Page(b"0", ())
 
 
@@ -42,6 +50,9 @@ class Calls:
     def __init__(self, generation: Generation, codec: Codec) -> None:
         self.generation = generation
         self.codec = codec
+        self._text = codec.text
+        self._stores_many = True
+        """Until the server refuses to store many values with a timeout by one command: only new ones can."""
 
     # One value
 
@@ -132,28 +143,48 @@ class Calls:
 
     # Many
 
-    def get_many(self, names: Mapping[str, Any]) -> Plan[dict[Any, Any]]:
-        """Return {key: value, MISSING or Undecodable} for {name: key}."""
+    def get_many(self, names: Mapping[str, Any]) -> Plan[Looked]:
+        """Return what stands under {name: key}."""
+        looked = Looked({}, [])
         if not names:
-            return {}
-        found = yield from self.generation.fetched(list(names))
-        return {key: self.value(data) for key, data in zip(names.values(), found, strict=True)}
+            return looked
+        hits, unread, text = looked.hits, looked.unread, self._text
+        for key, data in zip(names.values(), (yield from self.generation.fetched(list(names))), strict=True):
+            if data is None:
+                continue
+            try:
+                hits[key] = data[2:].decode() if data[:2] == text else self.codec.decode(data)
+            except UnicodeDecodeError as error:
+                unread.append(Undecodable(f"A stored text is broken: {error}"))
+            except Undecodable as error:
+                unread.append(error)
+        return looked
 
     def set_many(self, values: Mapping[str, Any], timeout: int | None) -> Plan[list[str]]:
         """Store the values in one round trip; return the names of those that the server refused."""
-        encoded = {name: self.codec.encode(value) for name, value in values.items()}
+        encode = self.codec.encode
+        encoded = {name: encode(value) for name, value in values.items()}
         if not encoded:
             return []
         if timeout is not None and timeout <= 0:
             yield from self.delete(list(encoded))
             return []
-        options = () if timeout is None else ("PX", timeout)
+        names, items, end = list(values), list(encoded.items()), phrases.expiry(timeout)
 
-        def build(text: str) -> bytes:
-            return b"".join([pack("SET", text + name, data, *options) for name, data in encoded.items()])
+        def at_once(text: str) -> bytes:
+            batches = (items[start : start + BATCH] for start in range(0, len(items), BATCH))
+            return b"".join([phrases.storing_many(text, batch, end) for batch in batches])
 
-        answers = yield from self.generation.settled(build, len(encoded), leaves=list(encoded))
-        return [name for name, answer in zip(encoded, answers, strict=True) if isinstance(answer, ResponseError)]
+        def each(text: str) -> bytes:
+            return b"".join([phrases.storing(phrases.encoded(text + name), data, end) for name, data in items])
+
+        if self._stores_many or timeout is None:
+            answers = yield from self.generation.settled(at_once, -(-len(items) // BATCH), leaves=names)
+            if not any(isinstance(answer, ResponseError) for answer in answers):
+                return []
+            self._stores_many = self._stores_many and timeout is None
+        answers = yield from self.generation.settled(each, len(items), leaves=names)
+        return [name for name, answer in zip(names, answers, strict=True) if isinstance(answer, ResponseError)]
 
     def delete(self, names: Sequence[str]) -> Plan[int]:
         """Remove; return how many were there."""
@@ -224,7 +255,9 @@ class Calls:
         if data is None:
             return MISSING
         try:
-            return self.codec.decode(data)
+            return data[2:].decode() if data[:2] == self._text else self.codec.decode(data)
+        except UnicodeDecodeError as error:
+            return Undecodable(f"A stored text is broken: {error}")
         except Undecodable as error:
             return error
 

@@ -14,9 +14,11 @@ from cachekit.backends.errors import UnpicklableValue
 from cachekit.core.codecs import Undecodable
 from cachekit.core.formats import PICKLE
 from cachekit.core.packing import MARK, Packer
+from cachekit.core.scalars import TEXT
 from cachekit.exceptions import UncacheableValue
 
 IDENTITY = "django_redis.compressors.identity.IdentityCompressor"
+TEXT_MARK = MARK + b"%c" % TEXT
 DIGITS = 20
 """The longest a raw integer gets: 64 bits and a sign, which is what INCR can count."""
 
@@ -37,12 +39,18 @@ class Codec:
         self._foreign = None if given is None else serializers.Foreign(given, options)
         self._packer: Packer = packers.made(choice) if self._foreign is None else self._foreign.packer(packing)
         self._decompressed = decompressing(self._compressor, choice.limit)
+        self.text = TEXT_MARK if self._compressor is None else None
+        """How text begins that needs nothing but decoding; None where nothing begins so."""
+        self._longest = self._packer.least if self._foreign is None and self._compressor is None else 0
         self.compresses = packing.compressor is not None or theirs
         """Whether values may be stored compressed, so that the server cannot match them."""
 
     def encode(self, value: Any, *, allow_int: bool = True) -> bytes:
         """Return what the server keeps. Raises UncacheableValue for what the codec does not take."""
-        if allow_int and type(value) is int and value.bit_length() < 64:
+        kind = type(value)
+        if kind is str and len(value) < self._longest and value.isascii():
+            return b"%b%b" % (TEXT_MARK, value.encode())
+        if allow_int and kind is int and value.bit_length() < 64:
             return b"%d" % value
         data = self._packed(value) if self._foreign is None else self._foreign.written(value, self._packer)
         if self._compressor is not None:

@@ -9,12 +9,10 @@ KNOWN = {
     "django.contrib.sessions": "sessions",
     "template.cache.": "{% cache %}",
 }
-_start = re.compile("|".join((*map(re.escape, KNOWN), "[A-Za-z_-]{1,40}"))).match
+start_of = re.compile("|".join((*map(re.escape, KNOWN), "[A-Za-z_-]{1,40}"))).match
 
 
 def family(key: str) -> str:
     """Return the part of Django that made a key, else its first word."""
-    start = _start(key)
-    if start is None:
-        return "other"
-    return KNOWN.get(start.group(), start.group())
+    start = start_of(key)
+    return "other" if start is None else KNOWN.get(start.group(), start.group())

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from redis.exceptions import ResponseError
 
 from cachekit.backends.nearby import Teller, told
+from cachekit.backends.phrases import Expiry, encoded, fetching, storing
 from cachekit.stores.wire import Packable, pack, raised
 
 PAGE = 1000
@@ -75,14 +76,21 @@ class Generation:
         known = self._known
         if known is None:
             return b"", b""
-        key = (known.text + name).encode("utf-8", "surrogatepass")
+        key = encoded(known.text + name)
         return b"*3\r\n$4\r\nMGET\r\n$%d\r\n%b\r\n%b" % (len(key), key, self._last_part), known.raw
+
+    def storing(self, name: str, data: bytes, expiry: Expiry) -> tuple[bytes, bytes]:
+        """Like `guess`, the SET of one name and the question for the generation; empty where others must be told."""
+        known = self._known
+        if known is None or self.teller is not None:
+            return b"", b""
+        return storing(encoded(known.text + name), data, expiry) + self._question, known.raw
 
     def fetched(self, names: Sequence[str]) -> Plan[list[bytes | None]]:
         """Return what stands under these names, and the proof that no clear came before it, by one MGET."""
         while True:
             text, raw = self._known or (yield from self.learnt())
-            (values,) = yield Request(pack("MGET", *[text + name for name in names], self.key), 1)
+            (values,) = yield Request(fetching(text, names, self._last_part), 1)
             if type(values) is not list:
                 raise values
             if values.pop() == raw or (yield from self.learnt()).raw == raw:  # else a replica that lags
@@ -123,6 +131,10 @@ class Generation:
             (answer,) = yield Request(said, count, write=True)
             teller.done(names, answer)
         return answers
+
+    def left(self, raw: bytes, name: str) -> Plan[int]:
+        """Remove what was written in a generation that has passed."""
+        return (yield from unlinked([raw + encoded(name)]))
 
     def told_of_all(self) -> Plan[None]:
         """Tell that any key may have been written."""

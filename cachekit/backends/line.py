@@ -10,8 +10,9 @@ from redis.exceptions import ResponseError
 
 from cachekit.backends.calls import Calls
 from cachekit.backends.codec import Codec
-from cachekit.backends.generation import Generation, Plan, Request
+from cachekit.backends.generation import Generation, Plan
 from cachekit.backends.nearby import Nearby, Teller
+from cachekit.backends.phrases import Expiry
 from cachekit.exceptions import StoreUnavailable
 from cachekit.stores.redis import REFUSALS, RedisStore
 from cachekit.stores.wire import code_of
@@ -47,7 +48,7 @@ class Line:
         try:
             request = next(plan)
             while True:
-                request = plan.send(self._exchange(request))
+                request = plan.send(self._exchange(*request))
         except StopIteration as end:
             answer: Answer = end.value
             return answer
@@ -57,7 +58,7 @@ class Line:
         try:
             request = next(plan)
             while True:
-                request = plan.send(await self._aexchange(request))
+                request = plan.send(await self._aexchange(*request))
         except StopIteration as end:
             answer: Answer = end.value
             return answer
@@ -66,7 +67,7 @@ class Line:
         """Return what stands under a name; the short way of a hit, with the plan behind it. Raises StoreUnavailable."""
         payload, mark = self.generation.guess(name)
         if payload:
-            (found,) = self._exchange(Request(payload, 1))
+            (found,) = self._exchange(payload, 1)
             if type(found) is list and found[1] == mark:
                 data: bytes | None = found[0]
                 return data
@@ -76,38 +77,78 @@ class Line:
         """Like `fetch`."""
         payload, mark = self.generation.guess(name)
         if payload:
-            (found,) = await self._aexchange(Request(payload, 1))
+            (found,) = await self._aexchange(payload, 1)
             if type(found) is list and found[1] == mark:
                 data: bytes | None = found[0]
                 return data
         return (await self.arun(self.generation.fetched((name,))))[0]
+
+    def stored(self, name: str, data: bytes, end: Expiry) -> bool:
+        """Store by the short way of a SET; False where the plan must do it, and has lost nothing by the try."""
+        payload, mark = self.generation.storing(name, data, end)
+        if not payload:
+            return False
+        answers = self._exchange(payload, 2, write=True)
+        if answers[1] != mark:
+            self.run(self.generation.left(mark, name))
+        return bool(answers == [b"OK", mark])
+
+    async def astored(self, name: str, data: bytes, end: Expiry) -> bool:
+        """Like `stored`."""
+        payload, mark = self.generation.storing(name, data, end)
+        if not payload:
+            return False
+        answers = await self._aexchange(payload, 2, write=True)
+        if answers[1] != mark:
+            await self.arun(self.generation.left(mark, name))
+        return bool(answers == [b"OK", mark])
 
     def close(self) -> None:
         """Close the idle connections."""
         for store in (self.primary, *self.replicas):
             store.wire.drop()
 
-    def _exchange(self, request: Request) -> list[Any]:
+    def _exchange(self, payload: bytes, replies: int, write: bool = False) -> list[Any]:
         if not self.replicas:
-            with self.primary.guard():
-                return usable(self.primary.wire.exchange(request.payload, request.replies))
-        for last, store in self._nodes(request.write):
+            store = self.primary
+            breaker = store.breaker
+            if breaker.failures:
+                breaker.check()
+            try:
+                answers = usable(store.wire.exchange(payload, replies))
+            except Exception as error:
+                store.guard().judge(error)
+                raise
+            if breaker.failures:
+                breaker.succeeded()
+            return answers
+        for last, store in self._nodes(write):
             try:
                 with store.guard():
-                    return usable(store.wire.exchange(request.payload, request.replies))
+                    return usable(store.wire.exchange(payload, replies))
             except StoreUnavailable:
                 if last:
                     raise
         raise AssertionError("unreachable: there is always a last node")
 
-    async def _aexchange(self, request: Request) -> list[Any]:
+    async def _aexchange(self, payload: bytes, replies: int, write: bool = False) -> list[Any]:
         if not self.replicas:
-            with self.primary.guard():
-                return usable(await self.primary.awire.exchange(request.payload, request.replies))
-        for last, store in self._nodes(request.write):
+            store = self.primary
+            breaker = store.breaker
+            if breaker.failures:
+                breaker.check()
+            try:
+                answers = usable(await store.awire.exchange(payload, replies))
+            except Exception as error:
+                store.guard().judge(error)
+                raise
+            if breaker.failures:
+                breaker.succeeded()
+            return answers
+        for last, store in self._nodes(write):
             try:
                 with store.guard():
-                    return usable(await store.awire.exchange(request.payload, request.replies))
+                    return usable(await store.awire.exchange(payload, replies))
             except StoreUnavailable:
                 if last:
                     raise

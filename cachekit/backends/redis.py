@@ -21,6 +21,7 @@ from cachekit.backends.calls import MISSING
 from cachekit.backends.directory import made_store
 from cachekit.backends.extras import Extras
 from cachekit.backends.nearby import Nearby
+from cachekit.backends.phrases import expiry
 from cachekit.computing import tracks
 from cachekit.core.codecs import Undecodable
 from cachekit.core.copies import shared
@@ -108,8 +109,14 @@ class RedisCache(Extras):
         """Store a value, by `nx` only where nothing stands, by `xx` only where something does; say whether it was."""
         if client is not None:
             return bool(self._by_client("set", False, key, value, timeout, version, client, nx, xx))
-        plan = self.line.calls.set(self.named(key, version), value, self.milliseconds(timeout), nx=nx, xx=xx)
-        return bool(self._run(plan, False))
+        name, line, ends = self.named(key, version), self.line, self.milliseconds(timeout)
+        try:
+            short = not nx and not xx and (ends is None or ends > 0)
+            if short and line.stored(name, line.codec.encode(value), expiry(ends)):
+                return True
+            return line.run(line.calls.set(name, value, ends, nx=nx, xx=xx))
+        except (StoreUnavailable, ResponseError) as error:
+            return bool(self.answered(error, False))
 
     async def aset(
         self,
@@ -122,8 +129,14 @@ class RedisCache(Extras):
         xx: bool = False,
     ) -> bool:
         """Like `set`."""
-        plan = self.line.calls.set(self.named(key, version), value, self.milliseconds(timeout), nx=nx, xx=xx)
-        return bool(await self._arun(plan, False))
+        name, line, ends = self.named(key, version), self.line, self.milliseconds(timeout)
+        try:
+            short = not nx and not xx and (ends is None or ends > 0)
+            if short and await line.astored(name, line.codec.encode(value), expiry(ends)):
+                return True
+            return await line.arun(line.calls.set(name, value, ends, nx=nx, xx=xx))
+        except (StoreUnavailable, ResponseError) as error:
+            return bool(self.answered(error, False))
 
     def add(
         self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None, client: Any = None
@@ -210,13 +223,13 @@ class RedisCache(Extras):
         """Return {key: value} of the entries there are."""
         if client is not None:
             return dict(self._by_client("get_many", {}, list(keys), version, client))
-        names = {self.named(key, version): key for key in keys}
-        return self._all_looked_up(self._run(self.line.calls.get_many(names), AWAY))
+        names = self.all_named(keys, version)
+        return self._all_looked_up(self._run(self.line.calls.get_many(names), AWAY), len(names))
 
     async def aget_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
         """Like `get_many`."""
-        names = {self.named(key, version): key for key in keys}
-        return self._all_looked_up(await self._arun(self.line.calls.get_many(names), AWAY))
+        names = self.all_named(keys, version)
+        return self._all_looked_up(await self._arun(self.line.calls.get_many(names), AWAY), len(names))
 
     def set_many(
         self, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: int | None = None, client: Any = None
@@ -224,7 +237,7 @@ class RedisCache(Extras):
         """Store the values; return the keys of those that were not stored."""
         if client is not None:
             return list(self._by_client("set_many", None, data, timeout, version, client) or [])
-        names = {self.named(key, version): key for key in data}
+        names = self.all_named(data, version)
         plan = self.line.calls.set_many({name: data[key] for name, key in names.items()}, self.milliseconds(timeout))
         return [names[name] for name in self._run(plan, names)]
 
@@ -235,7 +248,7 @@ class RedisCache(Extras):
         version: int | None = None,
     ) -> list[Any]:
         """Like `set_many`."""
-        names = {self.named(key, version): key for key in data}
+        names = self.all_named(data, version)
         plan = self.line.calls.set_many({name: data[key] for name, key in names.items()}, self.milliseconds(timeout))
         return [names[name] for name in await self._arun(plan, names)]
 

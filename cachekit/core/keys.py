@@ -16,6 +16,12 @@ from cachekit.exceptions import InvalidKey
 
 MAX_LENGTH = 512
 _PLAIN = (int, float, str, bytes, bool, type(None), complex)
+_SHORT = {kind: b"%b(%%d)%%b" % kind.__name__.encode() for kind in (int, str, bool, type(None))}
+"""How the commonest are framed, by exact type."""
+EXACT = frozenset({int, str, bytes, bool, type(None), uuid.UUID})
+"""Types whose values are equal only where they make the same key, if their types are the same."""
+LONGEST = 200
+"""Longer texts and numbers are not remembered."""
 _TEXTUAL = (decimal.Decimal, uuid.UUID, datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
 
 
@@ -25,8 +31,19 @@ def fingerprint(*parts: Any) -> str:
     return urlsafe_b64encode(digest)[:22].decode()
 
 
+def is_short(value: Any) -> bool:
+    """Tell whether a value of an exact type is small enough to be remembered."""
+    if isinstance(value, (str, bytes)):
+        return len(value) <= LONGEST
+    return not isinstance(value, int) or value.bit_length() <= LONGEST
+
+
 def framed(value: Any) -> bytes:
     """Encode a value with its type and length, so that ("a:b", "c") and ("a", "b:c") differ."""
+    known = _SHORT.get(type(value))
+    if known is not None:
+        body = str(value).encode("utf-8", "surrogatepass")
+        return known % (len(body), body)
     kind, body = _encoded(value)
     return b"%b(%d)%b" % (kind.encode(), len(body), body)
 

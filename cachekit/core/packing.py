@@ -50,7 +50,7 @@ class Packer:
     def __init__(self, packing: Packing, keys: Callable[[], Sequence[bytes]]) -> None:
         self.packing = packing
         self._keys = keys
-        self._least = packing.compress_from if packing.compressor is not None else packing.limit + 1
+        self.least = packing.compress_from if packing.compressor is not None else packing.limit + 1
 
     def dumps(self, value: Any) -> bytes:
         """Encode. Raises UncacheableValue."""
@@ -61,7 +61,7 @@ class Packer:
             except UnicodeEncodeError:  # text with half a character
                 pass
             else:
-                short = len(payload) <= self._least or payload[0] not in _TEXTUAL
+                short = len(payload) <= self.least or payload[0] not in _TEXTUAL
                 return payload if short else self.sealed(payload[0], payload[1:], signed=False)
         form = self.packing.format
         return self.sealed(form.number, form.dumps(value), signed=form.signed)
@@ -93,7 +93,7 @@ class Packer:
     def sealed(self, number: int, body: bytes, *, signed: bool) -> bytes:
         """Compress where that makes it smaller, and sign what then is read."""
         compressor, form = self.packing.compressor, number
-        if compressor is not None and self._least <= len(body) <= self.packing.limit:
+        if compressor is not None and self.least <= len(body) <= self.packing.limit:
             smaller = compressor.compress(body)
             if len(smaller) < len(body):
                 body, form = smaller, number | compressor.number << 4

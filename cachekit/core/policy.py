@@ -82,6 +82,8 @@ class Spec:
     codec: Codec
     tags: tuple[str, ...] = ()
     """The door's own tags, beside those of the policy."""
+    hit: tuple[Any, ...] | None = dataclasses.field(default=None, compare=False)
+    """The event that is told of a hit, made once."""
 
 
 def is_negative(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import threading
@@ -29,12 +30,16 @@ class Tally:
         self._reads: dict[Asked, int] = {}
         self._names: dict[tuple[str, str], set[str]] = {}
 
-    def add(self, asked: Asked) -> bool:
-        """Count one lookup; True when nothing like it had been counted before."""
+    def add(self, asked: Asked, times: int = 1) -> bool:
+        """Count lookups of one kind; True when nothing like it had been counted before."""
         try:
-            self._steps[asked]()
+            step = self._steps[asked]
         except KeyError:
-            return self._add_new(asked)
+            return self._add_new(asked, times)
+        if times == 1:
+            step()
+        else:
+            _repeat(step, times)
         return False
 
     def totals(self) -> dict[Asked, int]:
@@ -47,7 +52,7 @@ class Tally:
                 self._reads[asked] = reads + 1
             return found
 
-    def _add_new(self, asked: Asked) -> bool:
+    def _add_new(self, asked: Asked, times: int) -> bool:
         alias, door, name, result = asked
         with self._lock:
             known = self._names.setdefault((alias, door), set())
@@ -59,8 +64,12 @@ class Tally:
             if new:
                 self._reads[asked] = 0
                 self._steps[asked] = itertools.count().__next__
-            self._steps[asked]()
+            _repeat(self._steps[asked], times)
         return new
+
+
+def _repeat(step: Callable[[], int], times: int) -> None:
+    collections.deque(itertools.starmap(step, itertools.repeat((), times)), maxlen=0)
 
 
 @dataclasses.dataclass(slots=True)

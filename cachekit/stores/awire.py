@@ -8,14 +8,35 @@ import math
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from redis.exceptions import ConnectionError as RedisConnectionError, ResponseError, TimeoutError as RedisTimeoutError
 
-from cachekit.stores.wire import Connection, Greeting, nothing
+from cachekit.stores.astraight import astraight
+from cachekit.stores.straight import Connection
+from cachekit.stores.wire import Greeting, nothing
 
-Idle = tuple[Connection, int]
-"""A connection that nobody uses, and how often there was reason to distrust them when it was last used."""
+
+class AsyncLine:
+    """A connection that was greeted, and how often there was reason to distrust them when it was last used."""
+
+    __slots__ = ("_straight", "age", "connection")
+
+    def __init__(self, connection: Connection, age: int) -> None:
+        self.connection = connection
+        self.age = age
+        self._straight = astraight(connection)
+
+    def is_usable(self, age: int) -> bool:
+        """Tell whether nobody had reason to distrust it, and its server has not closed it meanwhile."""
+        lost = self._straight is not None and self._straight.is_lost
+        return self.age == age and not lost and bool(self.connection.is_connected)
+
+    async def talk(self, payload: bytes, replies: int, timeout: float | None) -> list[Any]:  # noqa: ASYNC109 - a socket's, not a task's
+        """Send, and read the replies."""
+        if self._straight is not None:
+            return await self._straight.ask(payload, replies, timeout)
+        return await _asent(self.connection, payload, replies, timeout)
 
 
 class AsyncWire:
@@ -25,42 +46,43 @@ class AsyncWire:
         self._make = make
         self._greeting = greeting
         self._age = 0
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, deque[Idle]] = WeakKeyDictionary()
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, deque[AsyncLine]] = WeakKeyDictionary()
+        self._latest: tuple[Callable[[], object], deque[AsyncLine]] = (lambda: None, deque())
+        """The loop that asked last, and its connections: most processes have one."""
         self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = WeakKeyDictionary()
 
     async def exchange(self, payload: bytes, replies: int, *, timeout: float | None = None) -> list[Any]:  # noqa: ASYNC109 - a socket's, not a task's
         """Like `Wire.exchange`."""
-        free = await self._idle()
-        try:
-            connection, age = free.pop()
-        except IndexError:
-            return await self._talk(await self._new(), free, payload, replies, timeout)
-        if age == self._age and connection.is_connected:
-            try:
-                return await self._talk(connection, free, payload, replies, timeout)
-            except RedisConnectionError:
-                await _close(free)
-        else:
-            await connection.disconnect(nowait=True)
+        loop = asyncio.get_running_loop()
+        last, free = self._latest
+        if last() is not loop:
+            known = self._loops.get(loop)
+            free = await self._begun(loop) if known is None else known
+            self._latest = (ref(loop), free)
+        if free:
+            line = free.pop()
+            if line.is_usable(self._age):
+                try:
+                    return await self._talk(line, free, payload, replies, timeout)
+                except RedisConnectionError:
+                    await _close(free)
+            else:
+                await line.connection.disconnect(nowait=True)
         return await self._talk(await self._new(), free, payload, replies, timeout)
 
     def distrust(self) -> None:
         """Like `Wire.distrust`, whatever the loop."""
         self._age += 1
 
-    async def _idle(self) -> deque[Idle]:
-        loop = asyncio.get_running_loop()
-        try:
-            return self._loops[loop]
-        except KeyError:
-            free = self._loops[loop] = deque()
-            # An event loop has no "at exit"; it does close its asynchronous generators when it shuts down.
-            keeper = self._keepers[loop] = _keeper(free)
-            await anext(keeper)
-            return free
+    async def _begun(self, loop: asyncio.AbstractEventLoop) -> deque[AsyncLine]:
+        free = self._loops[loop] = deque()
+        # An event loop has no "at exit"; it does close its asynchronous generators when it shuts down.
+        keeper = self._keepers[loop] = _keeper(free)
+        await anext(keeper)
+        return free
 
-    async def _new(self) -> Connection:
-        connection = self._make()
+    async def _new(self) -> AsyncLine:
+        age, connection = self._age, self._make()
         try:
             await connection.connect()
             talk, answers = self._greeting(), None
@@ -68,7 +90,7 @@ class AsyncWire:
                 try:
                     wanted = talk.send(answers)  # type: ignore[arg-type]  # None begins it
                 except StopIteration:
-                    return connection
+                    return AsyncLine(connection, age)
                 answers = await _asent(connection, *wanted)
         except BaseException:
             await connection.disconnect(nowait=True)
@@ -76,19 +98,20 @@ class AsyncWire:
 
     async def _talk(
         self,
-        connection: Connection,
-        free: deque[Idle],
+        line: AsyncLine,
+        free: deque[AsyncLine],
         payload: bytes,
         replies: int,
         timeout: float | None,  # noqa: ASYNC109 - a socket's, not a task's
     ) -> list[Any]:
         age = self._age
         try:
-            answers = await _asent(connection, payload, replies, timeout)
+            answers = await line.talk(payload, replies, timeout)
         except BaseException:
-            await connection.disconnect(nowait=True)
+            await line.connection.disconnect(nowait=True)
             raise
-        free.append((connection, age))
+        line.age = age
+        free.append(line)
         return answers
 
 
@@ -114,14 +137,13 @@ async def _read(connection: Connection, timeout: float | None) -> Any:  # noqa: 
         raise RedisTimeoutError(f"No reply within {timeout} s") from error
 
 
-async def _keeper(free: deque[Idle]) -> AsyncGenerator[None, None]:
+async def _keeper(free: deque[AsyncLine]) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
         await _close(free)
 
 
-async def _close(free: deque[Idle]) -> None:
+async def _close(free: deque[AsyncLine]) -> None:
     while free:
-        connection, _ = free.pop()
-        await connection.disconnect(nowait=True)
+        await free.pop().connection.disconnect(nowait=True)

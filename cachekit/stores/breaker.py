@@ -28,18 +28,19 @@ class Breaker:
         self._pause = pause
         self._clock = clock
         self._lock = threading.Lock()
-        self._failures = 0
+        self.failures = 0
+        """In a row, up to now: only where there are any is there something to check, or to be told of success."""
         self._retry_at = 0.0
         self.error = ""
 
     @property
     def is_open(self) -> bool:
         """Tell whether calls are refused, but for the one that tries."""
-        return self._failures >= self._limit
+        return self.failures >= self._limit
 
     def check(self) -> None:
         """Let the caller pass. Raises StoreUnavailable at once while the circuit is open."""
-        if self._failures < self._limit:
+        if self.failures < self._limit:
             return
         with self._lock:
             now = self._clock()
@@ -51,19 +52,19 @@ class Breaker:
 
     def succeeded(self) -> None:
         """Note that the server answered."""
-        if not self._failures:
+        if not self.failures:
             return
         with self._lock:
-            was_open, self._failures = self.is_open, 0
+            was_open, self.failures = self.is_open, 0
         if was_open:
             self._changed(None)
 
     def failed(self, error: Exception) -> None:
         """Note that the server did not answer, or refused to write."""
         with self._lock:
-            self._failures += 1
+            self.failures += 1
             self.error = f"{type(error).__name__}: {error}"
             self._retry_at = self._clock() + self._pause
-            opened = self._failures == self._limit
+            opened = self.failures == self._limit
         if opened:
             self._changed(self.error)

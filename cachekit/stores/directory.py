@@ -16,6 +16,9 @@ from cachekit.stores.base import Store
 _stores: dict[str, Store] = {}
 _lock = threading.Lock()
 
+standing = _stores.get
+"""Return the store of an alias that has been made already, or None."""
+
 
 def store_for(alias: str) -> Store:
     """Return the store behind an alias of CACHES. Raises ImproperStore where there is none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any
 
@@ -62,9 +62,14 @@ class Guard:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None or isinstance(error, StopIteration):  # the end of a talk
             self._breaker.succeeded()
-        elif isinstance(error, ResponseError) and code_of(error) not in REFUSALS:
+        else:
+            self.judge(error)
+
+    def judge(self, error: BaseException) -> None:
+        """Raise StoreUnavailable for what is the server's trouble; return where it is the caller's own doing."""
+        if isinstance(error, ResponseError) and code_of(error) not in REFUSALS:
             return
-        elif isinstance(error, RedisError | OSError):
+        if isinstance(error, RedisError | OSError):
             self._store.failed(error)
             raise StoreUnavailable(f"The cache server of alias '{self._store.alias}' is away: {error}") from error
 
@@ -230,7 +235,7 @@ class RedisStore:
         """Return the name of something beside the ledger, on its cluster slot."""
         return f"{{{self.prefix}}}:{name}"
 
-    def guard(self) -> AbstractContextManager[None]:
+    def guard(self) -> Guard:
         """Turn redis-py's errors into StoreUnavailable, but for error replies that are the caller's own doing."""
         return self._guard
 

@@ -7,8 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-from redis._parsers.hiredis import NOT_ENOUGH_DATA, _HiredisParser
-from redis.connection import AbstractConnection, ConnectionPool
+from redis.connection import ConnectionPool
 from redis.exceptions import (
     ClusterDownError,
     ConnectionError as RedisConnectionError,
@@ -19,9 +18,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from cachekit.stores.straight import Connection, straight
+
 Packable = bytes | str | int | float
-Connection = Any
-"""A connection of redis-py, whose methods carry no types."""
 Heard = Callable[[list[Any] | None], object]
 """Is told the replies to what was posted; None where the connection was lost before they came."""
 Greeting = Callable[[], Generator[Any, list[Any], Any]]
@@ -37,21 +36,34 @@ def pack(*parts: Packable) -> bytes:
     return b"".join(out)
 
 
+_era = object()
+"""Of this process: another after a fork. To ask for its id takes a microsecond."""
+
+
+def _begin_era() -> None:
+    global _era  # noqa: PLW0603 - one a process
+    _era = object()
+
+
+os.register_at_fork(after_in_child=_begin_era)
+
+
 def nothing() -> Generator[Any, list[Any], None]:
     """Ask nothing over a new connection."""
     yield from ()
 
 
 class Line:
-    """A connection that was greeted, and what it has still to answer."""
+    """A connection, and what it has still to answer."""
 
-    __slots__ = ("_socket", "age", "connection", "owed")
+    __slots__ = ("_socket", "_straight", "age", "connection", "owed")
 
     def __init__(self, connection: Connection, age: int) -> None:
         self.connection = connection
         self.age = age
         self.owed: list[tuple[int, Heard]] = []
         self._socket = connection._sock  # noqa: SLF001 - nothing else says which socket it is
+        self._straight = straight(connection)
 
     def is_usable(self, age: int) -> bool:
         """Tell whether nobody had reason to distrust it, and no other user of the pool has closed it meanwhile."""
@@ -60,14 +72,26 @@ class Line:
     def talk(self, payload: bytes, replies: int, timeout: float | None = None) -> list[Any]:
         """Send, read what is owed from before, and the replies."""
         if not self.owed:
-            return _sent(self.connection, payload, replies, timeout)
+            if timeout is None and self._straight is not None:
+                return self._straight.ask(payload, replies)
+            return self._sent(payload, replies, timeout)
         owed = sum(count for count, _ in self.owed)
-        answers = _sent(self.connection, payload, owed + replies, timeout)
+        answers = self._sent(payload, owed + replies, timeout)
         at = 0
         for count, heard in self._settled():
             heard(answers[at : at + count])
             at += count
         return answers[at:]
+
+    def _sent(self, payload: bytes, replies: int, timeout: float | None) -> list[Any]:
+        if timeout is None and self._straight is not None:
+            return self._straight.ask(payload, replies)
+        if payload:
+            self.connection.send_packed_command([payload], check_health=False)
+        answers = _read_each(self.connection, replies, timeout)
+        if timeout is not None and self._straight is not None:
+            self._straight.waited()
+        return answers
 
     def lost(self) -> None:
         """Tell those who posted something that no answer will come."""
@@ -91,7 +115,7 @@ class Wire:
         self._greeting = greeting
         self._age = 0
         self._free: deque[Line] = deque()
-        self._pid = os.getpid()
+        self._pid, self._era = os.getpid(), _era
 
     def exchange(self, payload: bytes, replies: int, *, timeout: float | None = None) -> list[Any]:
         """Send `payload`, return its `replies` raw replies; an error reply stands in the list as a ResponseError.
@@ -154,7 +178,7 @@ class Wire:
     def _idle(self) -> Line | None:
         """Return an idle connection that may be used, if there is one."""
         try:
-            line = self._mine().pop()
+            line = (self._free if self._era is _era else self._mine()).pop()
         except IndexError:
             return None
         if line.is_usable(self._age):
@@ -166,6 +190,7 @@ class Wire:
         """Return the idle connections of this process: those of the one that it was forked from are not."""
         if self._pid != os.getpid():
             self._free, self._pid = deque(), os.getpid()
+        self._era = _era
         return self._free
 
     def _give_back(self, line: Line) -> None:
@@ -177,13 +202,14 @@ class Wire:
         age = self._age
         connection: Connection = self.pool.get_connection()
         try:
+            line = Line(connection, age)
             talk, answers = self._greeting(), None
             while True:
                 try:
                     wanted = talk.send(answers)  # type: ignore[arg-type]  # None begins it
                 except StopIteration:
-                    return Line(connection, age)
-                answers = _sent(connection, *wanted)
+                    return line
+                answers = line.talk(*wanted)
         except BaseException:
             connection.disconnect()
             self.pool.release(connection)
@@ -199,38 +225,6 @@ class Wire:
         line.age = age
         self._free.append(line)
         return answers
-
-
-def _sent(connection: Connection, payload: bytes, replies: int, timeout: float | None) -> list[Any]:
-    if payload:
-        connection.send_packed_command([payload], check_health=False)
-    straight = timeout is None and _reads_plainly(connection)
-    return _straight(connection, replies) if straight else _read_each(connection, replies, timeout)
-
-
-def _reads_plainly(connection: Connection) -> bool:
-    """Tell whether this is a connection as redis-py makes it; fakeredis, for one, reads in its own way."""
-    own_way = type(connection).read_response is not AbstractConnection.read_response
-    return not own_way and type(getattr(connection, "_parser", None)) is _HiredisParser
-
-
-def _straight(connection: Connection, replies: int) -> list[Any]:
-    """Read replies out of hiredis, past the checks that cost redis-py 4 µs for each of them."""
-    parser = connection._parser  # noqa: SLF001 - of a type that was looked at
-    reader, push = parser._reader, parser._hiredis_PushNotificationType  # noqa: SLF001 - as above
-    answers: list[Any] = []
-    try:
-        while len(answers) < replies:
-            reply = reader.gets(False)
-            if reply is NOT_ENOUGH_DATA:
-                parser.read_from_socket()
-            elif isinstance(reply, RedisConnectionError):  # such as LOADING
-                raise reply
-            elif push is None or not isinstance(reply, push):
-                answers.append(reply)
-    except OSError as error:
-        raise RedisConnectionError(f"Error while reading: {error}") from error
-    return answers
 
 
 def _read_each(connection: Connection, replies: int, timeout: float | None) -> list[Any]:

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from django import template
-from django.template.base import FilterExpression, Node, NodeList, Parser, Token
+from django.template.base import FilterExpression, Node, NodeList, Parser, Token, Variable
 from django.template.context import Context
 from django.utils.functional import Promise, SimpleLazyObject, empty
 from django.utils.safestring import SafeString, mark_safe
@@ -14,13 +14,16 @@ from django.utils.safestring import SafeString, mark_safe
 from cachekit import engine, sharing
 from cachekit.core import keys
 from cachekit.core.capture import current
-from cachekit.specs import Door, surroundings
+from cachekit.core.policy import Spec
+from cachekit.specs import Door, place, surroundings
 
 register = template.Library()
 
 PERSONAL = frozenset({"user", "perms", "request", "messages"})
 """Variables that differ from visitor to visitor."""
-OPTIONS = frozenset({"tags", "alias", "grace", "jitter", "wait", "negative_timeout", "audit"})
+OPTIONS = frozenset({"tags", "alias", "grace", "jitter", "wait", "negative_timeout", "near", "audit"})
+LITERALS: dict[str, Any] = {"True": True, "False": False, "None": None}
+REMEMBERED = keys.EXACT | {SafeString}
 
 
 class Layer(dict[str, Any]):
@@ -49,15 +52,33 @@ class CachedNode(Node):
         self.options = options
         self.named = {part for one in self.vary for part in _names(one)}
         self._doors: dict[Any, Door] = {}
+        self._fixed = ... not in map(_literal, (self.timeout, self.name, *options.values()))
+        written = tuple(map(_literal, self.vary))
+        self._written = written if ... not in written else None
+        self._only: Door | None = None
 
     def render(self, context: Context) -> SafeString:
         """Return the fragment kept for these variables, rendered if there is none that is fresh."""
-        door = self._door(context)
-        values = [_value(one.resolve(context)) for one in self.vary]
-        form = (context.autoescape, context.use_l10n, context.use_tz)
-        spec = door.spec(keys.fingerprint(surroundings(), form, *values))
+        spec = self._spec(self._only or self._door(context), context)
         text: str = engine.get_or_set(spec, lambda: self._produced(context))
-        return mark_safe(text)  # noqa: S308 - rendered by a template
+        return text if type(text) is SafeString else mark_safe(text)  # noqa: S308 - rendered by a template
+
+    def _spec(self, door: Door, context: Context) -> Spec:
+        """Return where the fragment is kept; plain variables that were seen before cost no hashing."""
+        values = self._written
+        if values is None:
+            values = tuple([_value(one.resolve(context)) for one in self.vary])
+        form = (context.autoescape, context.use_l10n, context.use_tz)
+        kinds = tuple(map(type, values))
+        if not REMEMBERED.issuperset(kinds):
+            return door.spec(keys.fingerprint(surroundings(), form, *values))
+        ident = (place(), form, values, kinds)
+        spec = door.remembered(ident)
+        if spec is None:
+            spec = door.spec(keys.fingerprint(surroundings(), form, *values))
+            if all(map(keys.is_short, values)):
+                door.remember(ident, spec)
+        return spec
 
     def _produced(self, context: Context) -> str:
         request, layer = _found(context, "request"), Layer()
@@ -98,7 +119,19 @@ class CachedNode(Node):
             if "tags" in options:
                 options["tags"] = tuple(str(options["tags"]).split())
             self._doors[known] = Door("fragment", str(name), {"timeout": _seconds(timeout), **options})
+        if self._fixed:
+            self._only = self._doors[known]
         return self._doors[known]
+
+
+def _literal(expression: FilterExpression) -> Any:
+    """Return a value that stands in the template itself, so that it is the same each time; else an ellipsis."""
+    value: Any = expression.var
+    if expression.filters:
+        return ...
+    if isinstance(value, Variable):
+        return LITERALS.get(str(value.var), ... if value.lookups or value.translate else value.literal)
+    return value if isinstance(value, str) else ...
 
 
 def _seconds(timeout: Any) -> float | None:

@@ -270,10 +270,12 @@ def _attempt(
     try:
         data = seal(header, produced.payload)
         ttl = 0 if produced.ttl == NEVER else produced.ttl
-        saved: steps.Saved = yield steps.Save(visit.spec.key, data, ttl, header.tags, token)
+        waits = visit.spec.policy.lease or produced.lags or visit.found is None or visit.found.newest == NEVER
+        saved: steps.Saved | None = yield steps.Save(visit.spec.key, data, ttl, header.tags, token, waits)
     except StoreUnavailable:
         return produced, None
-    share(Outcome(started, header, produced.payload, proven=_is_fresh(header, saved)))
+    if saved is not None:
+        share(Outcome(started, header, produced.payload, proven=_is_fresh(header, saved)))
     return produced, saved
 
 

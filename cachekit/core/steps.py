@@ -36,6 +36,8 @@ class Save(NamedTuple):
     """Milliseconds; 0 keeps it until it is evicted."""
     tags: bytes
     token: str = ""
+    waits: bool = True
+    """Whether to wait for the answer; where a store need not, it answers None."""
 
 
 class Saved(NamedTuple):

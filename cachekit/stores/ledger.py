@@ -94,7 +94,7 @@ class Ledger:
             except ValueError:  # somebody else wrote this
                 header, payload = None, b""
             else:
-                guess = self._remember(step.key, header.tags)
+                guess = self.remember(step.key, header.tags)
                 replies = yield Exchange(ask.payload, ask.replies)
         if header is None:
             self._seen.pop(step.key, None)
@@ -164,7 +164,8 @@ class Ledger:
                 return epoch, last, NEVER
         return epoch, last, newest
 
-    def _remember(self, key: str, blob: bytes) -> bytes:
+    def remember(self, key: str, blob: bytes) -> bytes:
+        """Note the tags of an entry, so that they are asked about with it."""
         if len(self._seen) > 50_000:
             self._seen.clear()
         if len(blob) <= tags.LONGEST_KEPT:
@@ -197,7 +198,7 @@ class Ledger:
         ttl = ("PX", step.ttl) if step.ttl else ()
         ask = self.ask(step.tags)
         replies = yield Exchange(pack("SET", step.key, step.data, *ttl) + ask.payload, 1 + ask.replies)
-        self._remember(step.key, step.tags)
+        self.remember(step.key, step.tags)
         raised(replies)
         ask, replies = yield from self._completed(step.tags, ask, replies[1:])
         epoch, _, newest = self.points(ask, replies)

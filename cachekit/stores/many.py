@@ -18,6 +18,12 @@ def talks(ledger: Ledger) -> dict[type, Callable[[Any], Talk]]:
     return {steps.LoadMany: many.load, steps.SaveMany: many.save}
 
 
+def sent(ledger: Ledger, step: steps.Save) -> tuple[bytes, int]:
+    """Return how an entry is stored without waiting: packed commands, and how many replies will come."""
+    ledger.remember(step.key, step.tags)
+    return pack("SET", step.key, step.data, *(("PX", step.ttl) if step.ttl else ())), 1
+
+
 class Question:
     """The points of some tags: what to ask of the root, and of the buckets that are known to exist."""
 

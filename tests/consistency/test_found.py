@@ -23,7 +23,7 @@ def test_equal_ledger_times_do_not_prove_that_a_computation_began_later() -> Non
 def test_intents_outlive_two_new_epochs() -> None:
     time = 1_700_000_000_000_000
     server = RedisModel(lambda: time)
-    scripts_model.intend(server, [ROOT], [EPOCH, b"9", b"10000000", b"tx", b"", b"", b"shop.book"])
+    scripts_model.intend(server, [ROOT, b"{sim}:events"], [EPOCH, b"9", b"10000000", b"tx", b"", b"", b"shop.book"])
 
     for _ in range(2):
         time -= 3_000_000

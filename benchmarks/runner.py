@@ -56,7 +56,7 @@ FULL = Effort(
     profiled=100,
     loads=7,
     load_seconds=1.0,
-    loaded=("uncached", "locmem", "cachekit-near", "cachekit", "cacheops", "django-redis", "django"),
+    loaded=("uncached", "locmem", "cachekit-public", "cachekit-near", "cachekit", "cacheops", "django-redis", "django"),
 )
 QUICK = Effort(
     rounds=6,
@@ -68,7 +68,7 @@ QUICK = Effort(
     profiled=20,
     loads=3,
     load_seconds=0.3,
-    loaded=("uncached", "locmem", "cachekit-near", "cachekit"),
+    loaded=("uncached", "locmem", "cachekit-public", "cachekit-near", "cachekit"),
 )
 
 

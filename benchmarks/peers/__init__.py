@@ -12,6 +12,7 @@ MODULES = {
     "locmem": "locmem",
     "cachekit": "kit",
     "cachekit-near": "kit",
+    "cachekit-public": "kit",
     "django": "django_redis_cache",
     "django-redis": "jazzband",
     "django-valkey": "valkey",

@@ -80,6 +80,20 @@ class Near(Strict):
         return {"CACHEKIT": {"TIMEOUT": 3600, "NEAR": True}}
 
 
+class Public(Near):
+    """Pages are answered before all other middleware."""
+
+    name, title = "cachekit-public", "cachekit, near, `PublicPages`"
+    middleware = ("cachekit.middleware.PublicPages",)
+    families = frozenset({"pages"})
+
+    def page(self, view: View) -> View:
+        """Return the view, declared to be the same for everybody."""
+        from cachekit import cached_view
+
+        return cached_view(600, jitter=0, tags=TAGS, public=True)(view)
+
+
 def keeps_rows() -> bool:
     """Tell whether this release keeps rows one by one."""
     from cachekit import CachedManager
@@ -87,4 +101,4 @@ def keeps_rows() -> bool:
     return "rows" in inspect.signature(CachedManager.__init__).parameters
 
 
-PEERS: dict[str, Peer] = {"cachekit": Strict(), "cachekit-near": Near()}
+PEERS: dict[str, Peer] = {"cachekit": Strict(), "cachekit-near": Near(), "cachekit-public": Public()}

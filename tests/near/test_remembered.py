@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.template import Context, Template
 from django.test import RequestFactory
 from django.utils import timezone, translation
@@ -148,7 +148,7 @@ def test_a_near_fragment_is_handed_out_as_it_is(hashed: list[Any]) -> None:
     template = Template(SHOW)
 
     def show() -> Any:
-        return template.nodelist[1].render(Context({"vary": "a", "shown": "<b>"}))  # type: ignore[attr-defined]
+        return template.nodelist[1].render(Context({"vary": "a", "shown": "<b>"}))
 
     first = until_near(show)
     hashed.clear()
@@ -187,9 +187,9 @@ def test_a_hit_evaluates_no_queryset(django_assert_num_queries: Any) -> None:
 
 
 def test_pages_vary_by_what_their_url_was_made_into(rf: RequestFactory) -> None:
-    @cached_view(60, vary=(lambda request: request.folds, "X-Kind"))
-    def told(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return HttpResponse(f"{args} {kwargs} {request.folds} {request.headers.get('X-Kind')}")  # type: ignore[attr-defined]
+    @cached_view(60, vary=(lambda request: getattr(request, "folds", None), "X-Kind"))
+    def told(request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        return HttpResponse(f"{args} {kwargs} {request.folds} {request.headers.get('X-Kind')}")
 
     def ask(*args: Any, folds: Any = 1, kind: str = "", **kwargs: Any) -> bytes:
         request: Any = rf.get("/", headers={"X-Kind": kind} if kind else {})

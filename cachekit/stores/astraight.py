@@ -32,8 +32,8 @@ class AsyncStraight(asyncio.Protocol):
         self._transport = connection._writer.transport  # noqa: SLF001 - nothing else gives it
         self._transport.set_protocol(self)
 
-    async def ask(self, payload: bytes, replies: int, timeout: float | None) -> list[Any]:  # noqa: ASYNC109 - a socket's, not a task's
-        """Send, and wait for so many replies. Raises redis-py's errors, but an error reply stands in the list."""
+    def ask(self, payload: bytes, replies: int, timeout: float | None) -> asyncio.Future[list[Any]]:
+        """Send, and return the future of so many replies, error replies among them; it fails with redis-py's errors."""
         if self.is_lost:
             raise RedisConnectionError("Connection closed by server.")
         self._answers, self._replies = [], replies
@@ -41,8 +41,7 @@ class AsyncStraight(asyncio.Protocol):
         self._transport.write(payload)
         self._timeout = self._patience if timeout is None else timeout
         self._wait_on()
-        answers: list[Any] = await waiter
-        return answers
+        return waiter
 
     def data_received(self, data: bytes) -> None:
         """Read what has come."""

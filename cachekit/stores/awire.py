@@ -6,7 +6,7 @@ import asyncio
 import builtins
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -32,11 +32,11 @@ class AsyncLine:
         lost = self._straight is not None and self._straight.is_lost
         return self.age == age and not lost and bool(self.connection.is_connected)
 
-    async def talk(self, payload: bytes, replies: int, timeout: float | None) -> list[Any]:  # noqa: ASYNC109 - a socket's, not a task's
+    def talk(self, payload: bytes, replies: int, timeout: float | None) -> Awaitable[list[Any]]:
         """Send, and read the replies."""
         if self._straight is not None:
-            return await self._straight.ask(payload, replies, timeout)
-        return await _asent(self.connection, payload, replies, timeout)
+            return self._straight.ask(payload, replies, timeout)
+        return _asent(self.connection, payload, replies, timeout)
 
 
 class AsyncWire:

@@ -18,7 +18,7 @@ Connection = Any
 class Straight:
     """The socket and the hiredis reader of one connection, for as long as it is connected."""
 
-    __slots__ = ("_buffer", "_feed", "_gets", "_push", "_receive", "_send", "_sock")
+    __slots__ = ("_buffer", "_feed", "_gets", "_is_systems", "_push", "_receive", "_send", "_sock")
 
     def __init__(self, connection: Connection) -> None:
         parser = connection._parser  # noqa: SLF001 - of a type that was looked at
@@ -29,6 +29,7 @@ class Straight:
         self._feed = parser._reader.feed  # noqa: SLF001 - as above
         self._gets = parser._reader.gets  # noqa: SLF001 - as above
         self._push = parser._hiredis_PushNotificationType or ()  # noqa: SLF001 - as above
+        self._is_systems = type(self._sock).__module__ == "socket" and sys.platform == "linux"  # gevent has its own
         self._leave_waiting_to_the_system(self._sock.gettimeout())
 
     def ask(self, payload: bytes, replies: int) -> list[Any]:
@@ -57,7 +58,7 @@ class Straight:
 
     def waited(self) -> None:
         """Undo what redis-py does to the socket where a command had a timeout of its own."""
-        if sys.platform == "linux":
+        if self._is_systems:
             self._sock.settimeout(None)
 
     def _is_answer(self, reply: Any) -> bool:
@@ -67,7 +68,7 @@ class Straight:
 
     def _leave_waiting_to_the_system(self, timeout: float | None) -> None:
         """Have the system count the time: a socket with a timeout of Python's polls before it sends or receives."""
-        if timeout and sys.platform == "linux":
+        if timeout and self._is_systems:
             span = struct.pack("ll", int(timeout), max(1, int(timeout % 1 * 1_000_000)))
             self._sock.setsockopt(SOL_SOCKET, SO_RCVTIMEO, span)
             self._sock.setsockopt(SOL_SOCKET, SO_SNDTIMEO, span)
@@ -75,11 +76,11 @@ class Straight:
 
 
 def straight(connection: Connection) -> Straight | None:
-    """Return the short way of a connection as redis-py makes it; None for TLS, gevent's sockets, or fakeredis."""
+    """Return the short way of a connection as redis-py makes it; None for TLS, or what reads in its own way."""
     kind = type(connection)
     for method in ("read_response", "send_packed_command"):
         if getattr(kind, method, None) is not getattr(AbstractConnection, method):
             return None
     sock = getattr(connection, "_sock", None)
-    plain = type(sock).__module__ == "socket" and type(getattr(connection, "_parser", None)) is _HiredisParser
+    plain = not hasattr(sock, "pending") and type(getattr(connection, "_parser", None)) is _HiredisParser
     return Straight(connection) if plain else None

@@ -61,20 +61,20 @@ def ways(request: pytest.FixtureRequest, own_valkey: Valkey) -> Iterator[Ways]:
 
 
 def test_only_a_plain_connection_gets_it(valkey: Valkey) -> None:
-    plain, own = Connection(port=valkey.port), Own(port=valkey.port)
-    plain.connect()
-    own.connect()
+    plain, own = (
+        ConnectionPool(connection_class=kind, port=valkey.port).get_connection() for kind in (Connection, Own)
+    )
 
     assert straight(plain) is not None
     assert straight(own) is None
-    plain.disconnect()
-    own.disconnect()
+    for connection in (plain, own):
+        connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py has none for it
 
 
 async def test_only_a_plain_awaited_connection_gets_it(valkey: Valkey) -> None:
     plain, own = AsyncConnection(port=valkey.port), AsyncOwn(port=valkey.port)
-    await plain.connect()
-    await own.connect()
+    for connection in (plain, own):
+        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py has none for it
 
     assert astraight(plain) is not None
     assert astraight(own) is None

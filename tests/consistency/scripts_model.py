@@ -154,7 +154,8 @@ def intend(server: Server, keys: Sequence[bytes], argv: Sequence[bytes]) -> byte
 def invalidate(server: Server, keys: Sequence[bytes], argv: Sequence[bytes]) -> bytes:
     root, limit, transaction = keys[0], int(argv[1]), argv[5]
     _, last, now = clock(server, root, argv[0])
-    point, moved = max(last + 1, now), list[bytes]()
+    point = max(last + 1, now)
+    moved: list[bytes] = []
     for place, field in pairs(argv, 6):
         greatest, standing = point, held(server, root, place, field)
         if standing > point:
@@ -186,8 +187,9 @@ def withdraw(server: Server, keys: Sequence[bytes], argv: Sequence[bytes]) -> by
     for place, field in pairs(argv, 3):
         known, others = settled(server, intents_of(root, place, field), transaction)
         if known:
-            note(moved, place, field, max(last + 1, now, others))
-            put(server, root, place, field, max(last + 1, now, others), max(last + 1, now), limit)
+            greatest = max(last + 1, now, others)
+            note(moved, place, field, greatest)
+            put(server, root, place, field, greatest, max(last + 1, now), limit)
     server.hash_of(root)[b"last"] = text(max(last + 1, now))
     if moved:
         publish(server, keys, b"withdrawn", moved)

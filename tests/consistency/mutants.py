@@ -93,6 +93,7 @@ CIRCUITS = replace(
     restores=0,
 )
 REFUSALS = replace(OUTAGES, outages=0, refusals=300, restores=0)
+RESTORES = replace(OUTAGES, name="restores", outages=0, refusals=0, restores=150, writing=30, reading=4)
 
 NEAR = replace(HOT, name="near", writing=100, kills=0, tracked=True, deaf=200)
 MIXED = replace(NEAR, name="mixed", tracked=False)
@@ -299,7 +300,7 @@ MUTANTS = (
         "cachekit.stores.ledger:Ledger.greet",
         "if known != name:",
         "if False:",
-        OUTAGES,
+        RESTORES,
     ),
     Mutant(
         "a server that refuses writes is read",

@@ -125,6 +125,17 @@ def show_pickle(data: bytes) -> Shown:
     return Shown("hex", hexdump(data[: SHOWN_BYTES // 4]), len(data) > SHOWN_BYTES // 4)
 
 
+def show_page(data: bytes) -> Shown:
+    """Print a response as it is kept: status, headers, the body's start; what is none as the bytes it is."""
+    size, _, rest = data.partition(b"\n")
+    if not size.isdigit() or int(size) > len(rest):
+        return show(data)
+    status, reason, *lines = rest[: int(size)].decode("utf-8", "replace").split("\n")
+    headers = [f"{name}: {value}" for name, value in zip(lines[::2], lines[1::2], strict=False)]
+    body = rest[int(size) :].decode("utf-8", "replace")
+    return Shown("page", *_cut(["\n".join([f"{status} {reason}", *headers, "", ""]), body]))
+
+
 def show_value(value: object) -> Shown:
     """Print a value of plain types."""
     if isinstance(value, int) and not isinstance(value, bool):

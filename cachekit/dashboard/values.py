@@ -121,7 +121,9 @@ def _read(payload: bytes, data: bytes, *, whole: bool) -> reveal.Shown:
                 return reveal.show_pickle(body)
             if number in (ROW, ROWS):  # signed too
                 return reveal.show_value(RowCodec(pickles, many=number == ROWS).loads(payload))
-            if number in (JSON, PAGE, TEXT, MARKED, BYTES):
+            if number == PAGE:
+                return reveal.show_page(body)
+            if number in (JSON, TEXT, MARKED, BYTES):
                 return reveal.show(body)
             return reveal.show_value(pickles.loads(payload))  # it runs no code
         except Exception:  # noqa: BLE001, S110 - whatever stands there may fail in any way

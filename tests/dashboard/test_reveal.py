@@ -134,3 +134,14 @@ def test_plain_values_read_back_as_they_are(value: Any) -> None:
 )
 def test_bytes_are_read_as_what_they_look_like(data: bytes, how: str) -> None:
     assert reveal.show(data).how == how
+
+
+def test_a_page_is_shown_by_its_parts() -> None:
+    head = b"200\nOK\nContent-Type\ntext/html\nX-Kind\nshelf"
+
+    shown = reveal.show_page(b"%d\n%b<h1>\xff &</h1>" % (len(head), head))
+
+    assert shown.how == "page"
+    assert shown.text == "200 OK\nContent-Type: text/html\nX-Kind: shelf\n\n<h1>\ufffd &</h1>"
+    assert reveal.show_page(b"no page").how == "text"
+    assert reveal.show_page(b"99\nshort").how == "text"

@@ -46,7 +46,16 @@ WRITER = """
             die()
         return done
 
-    store.do = do
+    posted = store.post
+
+    def post(step, lost):
+        if place == "before settling":
+            die()
+        posted(step, lost)
+        if place == "after settling":
+            die()
+
+    store.do, store.post = do, post
     with transaction.atomic():
         Book.objects.filter(pk={pk}).update(title="new")
 """

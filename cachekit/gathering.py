@@ -21,8 +21,8 @@ from cachekit.modes import mode
 from cachekit.near import Brought, Near, brought, near_for, taken
 from cachekit.stores import Store, store_for
 
-Made = tuple[Any, Sequence[str]]
-"""A value with the tags that it depends on."""
+Made = tuple[Any, Sequence[str]] | tuple[Any, Sequence[str], Capture]
+"""A value with the tags that it depends on; one that was made apart from the others with what was captured of it."""
 Plan = Generator[Any, Any, list[Any] | None]
 
 
@@ -115,9 +115,11 @@ def _plan(specs: Sequence[Spec], store: Store) -> Plan:
         capture.began = max(begun.read_point, now)
         made: Sequence[Made] = yield Missing(places, capture)
         saves = []
-        for at, (value, names) in zip(places, made, strict=True):
-            values[at] = value
-            if (save := _save(specs[at], capture, value, names)) is not None:
+        for at, given in zip(places, made, strict=True):
+            values[at], names, *apart = given
+            own: list[Capture] = apart
+            save = _save(specs[at], own[0] if own else capture, values[at], names, [each.tags for each in own])
+            if save is not None:
                 saves.append((save, found[at]))
         plain = tuple(save for save, one in saves if one.newest != NEVER)
         if plain:
@@ -167,11 +169,11 @@ def _word(verdict: Verdict) -> str:
     return "miss" if verdict in (Verdict.FRESH, Verdict.EARLY) else verdict.value
 
 
-def _save(spec: Spec, capture: Capture, value: Any, names: Sequence[str]) -> steps.Save | None:
+def _save(spec: Spec, capture: Capture, value: Any, names: Sequence[str], blobs: Sequence[bytes]) -> steps.Save | None:
     """Return how to store a value; hand what it depends on to the computation around, stored or not."""
     seconds = spec.policy.lifetime(value, random.random())  # noqa: S311 - no secret
     expiry = min(NEVER if seconds == float("inf") else capture.began + int(seconds * 1_000_000), capture.expiry)
-    blob = tags.merge([*names, *spec.policy.tags], ())
+    blob = tags.merge([*names, *spec.policy.tags], blobs)
     header = Header(capture.epoch, capture.read_point, capture.oldest, expiry, 0, blob)
     outer = current.get()
     if outer is not None:
@@ -179,6 +181,8 @@ def _save(spec: Spec, capture: Capture, value: Any, names: Sequence[str]) -> ste
             outer.spoil(capture.taint)
         outer.take_in(header, capture.read_point)
         outer.lags = outer.lags or capture.lags
+    if blobs and capture.obstacle:
+        hooks.tell(hooks.Refused(spec.alias, spec.door, spec.name, capture.obstacle))
     try:
         payload = b"" if capture.obstacle or computing.dirty_tags() else spec.codec.dumps(value)
     except UncacheableValue as error:

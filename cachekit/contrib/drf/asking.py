@@ -73,12 +73,22 @@ def asked_of(view: Any, request: Any, rules: Rules) -> Asked:
         raise Passes(reason)
     query = _canonical(view, request, rules)
     below, renderer = request._request, request.accepted_renderer  # noqa: SLF001 - there is no other way to it
-    permits = {"query", *rules.headers, *(rules.words & {"auth", "cookie"})}
     parts: list[Any] = [
         (below.scheme, below.get_host(), below.path, query.urlencode(), surroundings()),
         (type(renderer), renderer.format, request.accepted_media_type, request.version),
-        [below.META.get(wsgi_name(name)) for name in rules.headers],
     ]
+    permits = varied(request, rules, parts) | {"query"}
+    parts.append(_known(_kept_on, view, request, rules))
+    return Asked(query, keys.fingerprint(*parts), permits)
+
+
+def varied(request: Any, rules: Rules, parts: list[Any]) -> frozenset[str]:
+    """Add what an author said that it counts to the parts of a key; return what may be asked of the request for that.
+
+    Raises Passes for what cannot be told from another.
+    """
+    permits = {*rules.headers, *(rules.words & {"auth"})}
+    parts.append([request._request.META.get(wsgi_name(name)) for name in rules.headers])  # noqa: SLF001
     if rules.by_user:
         permits.add("user")
         parts.append(("user", _known(_user, request)))
@@ -90,8 +100,7 @@ def asked_of(view: Any, request: Any, rules: Rules) -> Asked:
         with watching(request, Reads()) as reads:
             parts.append([_known(function, request) for function in rules.functions])
         permits |= reads.seen
-    parts.append(_known(_kept_on, view, request, rules))
-    return Asked(query, keys.fingerprint(*parts), frozenset(permits))
+    return frozenset(permits)
 
 
 def _obstacle(request: Any, rules: Rules) -> str:

@@ -13,7 +13,7 @@ from rest_framework.renderers import AdminRenderer, BrowsableAPIRenderer, HTMLFo
 from cachekit.contrib.drf.freezing import framed, opened
 from cachekit.contrib.drf.rights import rights_of
 from cachekit.contrib.drf.rules import Rules
-from cachekit.contrib.drf.watching import Reads, watching
+from cachekit.contrib.drf.watching import Reads, user_of, watching
 from cachekit.core import keys
 from cachekit.exceptions import InvalidKey
 from cachekit.sharing import wsgi_name
@@ -93,7 +93,7 @@ def varied(request: Any, rules: Rules, parts: list[Any]) -> frozenset[str]:
         permits.add("user")
         parts.append(("user", _known(_user, request)))
     if rules.by_rights:
-        parts.append(("rights", rights_of(request.user)))
+        parts.append(("rights", rights_of(user_of(request, rights=True))))
     if "auth" in rules.words:
         parts.append(_known(_auth, request))
     if rules.functions:
@@ -127,7 +127,7 @@ def _known(ask: Any, *about: Any) -> bytes:
 
 def _user(request: Any) -> Any:
     """Return who asks, by all that their row holds; None for nobody."""
-    user = opened(request.user)
+    user = opened(user_of(request))
     if user is None or getattr(user, "is_anonymous", False) is True:
         return None
     if hasattr(user, "_meta"):

@@ -16,6 +16,7 @@ from django.db.models import Model
 from django.urls import get_script_prefix
 from rest_framework.relations import Hyperlink
 from rest_framework.request import Request
+from rest_framework.settings import api_settings
 
 from cachekit import gathering, registry
 from cachekit.contrib.drf.asking import Passes, varied
@@ -94,7 +95,8 @@ class Fragments:
             below = request._request  # noqa: SLF001 - there is no other way to it
             scheme = type(getattr(request, "versioning_scheme", None))
             version = getattr(request, "version", None)
-            parts.append((below.scheme, below.get_host(), get_script_prefix(), scheme, version))
+            form = below.GET.get(api_settings.URL_FORMAT_OVERRIDE)  # which links repeat
+            parts.append((below.scheme, below.get_host(), get_script_prefix(), scheme, version, form))
             permits = varied(request, self.rules, parts) | ({"view"} if self.rules.functions else set())
         return Around(keys.fingerprint(*parts), request, permits)
 
@@ -104,7 +106,7 @@ class Fragments:
         captures: list[Capture] = []
         outer, reads = current.get(), Reads(around.permits, rights=self.rules.by_rights)
         if around.request is not None:
-            forget_rights(around.request.user)
+            forget_rights(vars(around.request).get("_user"))
         with watched(serializer, around.request, reads), _remembering():
             for spec, one in wanted:
                 capture = outer.beside() if outer is not None else Capture(b"", 0)

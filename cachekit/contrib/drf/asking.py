@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -91,7 +92,7 @@ def varied(request: Any, rules: Rules, parts: list[Any]) -> frozenset[str]:
     parts.append([request._request.META.get(wsgi_name(name)) for name in rules.headers])  # noqa: SLF001
     if rules.by_user:
         permits.add("user")
-        parts.append(("user", _known(_user, request)))
+        parts.append(("user", _known(_user, request, rules)))
     if rules.by_rights:
         parts.append(("rights", rights_of(user_of(request, rights=True))))
     if "auth" in rules.words:
@@ -125,16 +126,25 @@ def _known(ask: Any, *about: Any) -> bytes:
         raise Passes(ask.__name__.strip("_")) from error
 
 
-def _user(request: Any) -> Any:
-    """Return who asks, by all that their row holds; None for nobody."""
+def _user(request: Any, rules: Rules) -> Any:
+    """Return who asks, by all that their row holds but what makes no difference; None for nobody."""
     user = opened(user_of(request))
     if user is None or getattr(user, "is_anonymous", False) is True:
         return None
     if hasattr(user, "_meta"):
-        return user
+        return _without(user, rules)
     if getattr(user, "pk", None) is None:
         raise InvalidKey("A user without a primary key cannot be told from another.")
     return type(user), user.pk, vars(user)
+
+
+def _without(user: Any, rules: Rules) -> Any:
+    left_out = {one.removeprefix("user.") for one in rules.ignore if one.startswith("user.")}
+    if left_out:
+        user = copy.copy(user)
+        for name in left_out & vars(user).keys():
+            del vars(user)[name]
+    return user
 
 
 def _auth(request: Any) -> Any:

@@ -39,6 +39,7 @@ OF_A_FIELD = frozenset(
 )
 """What REST framework puts on a serializer; it makes no difference to what becomes of an object."""
 Produce = Callable[[tuple[int, ...]], Sequence[gathering.Made]]
+MOST_AT_ONCE = 500
 OF_A_CONTEXT = frozenset({"request", "view", "format"})
 
 _again: ContextVar[dict[str, tuple[Any, Capture]] | None] = ContextVar("cachekit_drf_again", default=None)
@@ -62,6 +63,9 @@ class Fragments:
 
     def represented(self, serializer: Any, make: Any, objects: Sequence[Any]) -> list[Any]:
         """Return what becomes of objects, each kept by itself."""
+        if len(objects) > MOST_AT_ONCE:
+            slices = (objects[at : at + MOST_AT_ONCE] for at in range(0, len(objects), MOST_AT_ONCE))
+            return [one for each in slices for one in self.represented(serializer, make, each)]
         try:
             around = self._around(serializer)
             specs = [self._spec(around, one) for one in objects]

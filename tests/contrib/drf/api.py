@@ -248,6 +248,7 @@ urlpatterns = [
     path("", include(router.urls)),
     *(path(f"never/{name.replace(' ', '_')}/", made(respond, vary=())) for name, respond in NEVER.items()),
     path("mine/", made(greeting)),
+    path("mine/but/", made(number, ignore=("user.last_login",))),
     path("mine/browsable/", made(greeting, Several)),
     path("shared/", made(number, vary=())),
     path("public/", made(number, public=True)),

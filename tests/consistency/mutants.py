@@ -59,6 +59,7 @@ class Mutant:
 
 
 HOT = replace(SCENARIOS["races"], name="hot", writing=40, kills=1_500, unanswered=0.01, refused=0.1)
+LOSSY_HOT = replace(HOT, name="lossy hot", loss=0.05)
 REFUSED = replace(HOT, name="refused", refused=0.4, unanswered=0.2, kills=0)
 SNAPSHOTS = replace(HOT, name="snapshots", snapshots=0.3)
 LOSSY = replace(SCENARIOS["memory"], name="lossy", writing=60, evictions=20, steps=0)
@@ -123,15 +124,29 @@ MUTANTS = (
     Mutant(
         "no intent before COMMIT",
         f"{TRANSACTIONS}:committing",
-        "missed = announce(told, mark)",
-        "missed = []",
+        "mark, began, missed = early.announced(connection, ongoing.of(connection), told)",
+        "mark, began, missed = 'none', time.monotonic(), []",
         HOT,
     ),
     Mutant(
         "the intent comes after COMMIT",
         f"{TRANSACTIONS}:committing",
-        "missed = announce(told, mark)",
-        "missed, commit = (done := commit()) or announce(told, mark), lambda: done",
+        "mark, began, missed = early.announced(connection, ongoing.of(connection), told)",
+        "done, (mark, began, missed) = commit(), early.announced(connection, None, told); commit = lambda: done",
+        HOT,
+    ),
+    Mutant(
+        "COMMIT does not wait for the intents that were sent early",
+        "cachekit.orm.early:announced",
+        "all([stands() for stands in early.promises])",
+        "True",
+        LOSSY_HOT,
+    ),
+    Mutant(
+        "the intents that were sent early are taken for those of all writes",
+        "cachekit.orm.early:announced",
+        "early.mark and whole and",
+        "early.mark and",
         HOT,
     ),
     Mutant(

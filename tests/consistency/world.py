@@ -10,11 +10,11 @@ from typing import Any
 
 from greenlet import getcurrent
 
-from cachekit import computing, databases, engine, hooks, invalidation, near
+from cachekit import computing, databases, engine, hooks, intents, invalidation, near
 from cachekit.core import flights, plans, tags
 from cachekit.core.steps import Invalidate
 from cachekit.databases import Replica
-from cachekit.orm import ongoing, replicas, snapshots, transactions
+from cachekit.orm import early, ongoing, replicas, snapshots, transactions
 from cachekit.stores import channel, ledger, redis
 from tests.consistency.auditor import Auditor
 from tests.consistency.database import ALIAS, REPLICA, STATEMENT, Boxed, Connection, Database, outbox_of
@@ -145,10 +145,11 @@ class World:
             yield module, "time", clock
         yield near, "_nears", near._nears
         yield computing, "apart", snapshots.apart
-        for module in (engine, invalidation, near):
+        for module in (engine, intents, invalidation, near):
             yield module, "store_for", lambda alias: self.here.store
         yield invalidation, "drained", lambda alias: self.relay(*self.database.outbox)
-        yield invalidation, "aliases", lambda: [ALIAS]
+        for module in (intents, invalidation):
+            yield module, "aliases", lambda: [ALIAS]
         yield invalidation, "threading", SimpleNamespace(Thread=self._thread)
         for name in ("_undelivered", "_posted", "_courier", "_busy_until"):
             yield invalidation, name, getattr(invalidation, name)
@@ -166,8 +167,10 @@ class World:
         for module in (databases, replicas):
             yield module, "replicas", lambda: behind or {}
         yield ongoing, "_local", ActorLocal()
-        yield transactions, "uuid4", lambda: SimpleNamespace(hex=rng.randbytes(8).hex())
-        yield transactions, "time", clock
+        yield early, "uuid4", lambda: SimpleNamespace(hex=rng.randbytes(8).hex())
+        for module in (early, transactions):
+            yield module, "time", clock
+        yield early, "ENOUGH", 0 if rng.random() < 0.7 else early.ENOUGH
         yield transactions, "connections", SimpleNamespace(settings={ALIAS: {}, REPLICA: {}})
         yield transactions, "outbox", outbox_of(self.database, lambda: hub.current().write)
 

@@ -12,6 +12,8 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from django.db import connections
+
 from cachekit import intents
 from cachekit.orm.ongoing import Transaction
 from cachekit.stores.base import Promise
@@ -59,7 +61,7 @@ def announced(connection: Any, one: Transaction | None, told: Collection[str]) -
     one.early = None
     whole, short = early.tags.issuperset(told), now - early.began < SHORT
     connection.__dict__["_cachekit_short"] = connection.__dict__.get("_cachekit_short", 0) + 1 if whole and short else 0
-    if early.mark and whole and now - early.began < LASTS and all([stands() for stands in early.promises]):
+    if early.mark and whole and now - early.began < LASTS and all(stands() for stands in early.promises):
         return Announced(early.mark, early.began, [])
     return announce(told, early.mark)
 
@@ -75,6 +77,12 @@ def dropped(one: Transaction) -> None:
     early, one.early = one.early, None
     if early is not None and early.mark:
         intents.withdraw(early.tags, early.mark)
+
+
+def forget() -> None:
+    """Forget how short the transactions of this thread's connections have been: for tests."""
+    for connection in connections.all(initialized_only=True):
+        connection.__dict__.pop("_cachekit_short", None)
 
 
 def _is_test_case(connection: Any) -> bool:

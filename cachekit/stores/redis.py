@@ -197,7 +197,6 @@ class RedisStore:
 
         `lost` is called where it was not carried out. Raises StoreUnavailable where it cannot even be sent.
         """
-
         posting.post(self, step, lost)
         self._noted(step, None)
 

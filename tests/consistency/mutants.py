@@ -82,6 +82,7 @@ BACKWARDS = replace(
 )
 
 OUTAGES = replace(SCENARIOS["outages"], writing=60, outages=1_500, refusals=1_500, restarts=0, restores=1_500)
+SILENCES = replace(OUTAGES, name="silences", outages=800, refusals=0, restores=0)
 CIRCUITS = replace(
     OUTAGES,
     name="circuits",
@@ -97,6 +98,7 @@ REFUSALS = replace(OUTAGES, outages=0, refusals=300, restores=0)
 RESTORES = replace(OUTAGES, name="restores", outages=0, refusals=0, restores=150, writing=30, reading=4)
 
 NEAR = replace(HOT, name="near", writing=100, kills=0, tracked=True, deaf=200)
+NEAR_CLOCK = replace(CLOCK, name="near clock", tracked=True)
 MIXED = replace(NEAR, name="mixed", tracked=False)
 GAPS = replace(NEAR, name="gaps", streams=2, deaf=300)
 RARE = replace(NEAR, name="rare", writing=800, reading=4, snapshots=0)
@@ -138,7 +140,7 @@ MUTANTS = (
     Mutant(
         "COMMIT does not wait for the intents that were sent early",
         "cachekit.orm.early:announced",
-        "all([stands() for stands in early.promises])",
+        "all(stands() for stands in early.promises)",
         "True",
         LOSSY_HOT,
     ),
@@ -329,7 +331,7 @@ MUTANTS = (
         "cachekit.invalidation:catch_up",
         "drained(store.alias)",
         "True",
-        OUTAGES,
+        SILENCES,
     ),
     Mutant(
         "a write is not tried while the circuit is open",
@@ -385,7 +387,7 @@ MUTANTS = (
         f"{MIRROR}.shows",
         "epoch != self.epoch or",
         "",
-        LOSSY,
+        NEAR_CLOCK,
     ),
     Mutant(
         "what was checked before the mirror began is shown",

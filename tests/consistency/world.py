@@ -48,7 +48,7 @@ class World:
 
     def __init__(self, seed: int, scenario: Scenario, *, tracing: bool = False) -> None:
         self.rng = Random(f"{seed} {scenario.name}")
-        self.scenario = scenario
+        self.seed, self.scenario = seed, scenario
         self.hub = Hub(self._enter)
         self.offset = 0
         """By how much the cache server's clock is wrong."""
@@ -161,16 +161,18 @@ class World:
         yield ledger, "BUCKET_LIMIT", self.scenario.points
         yield tags, "BUCKETS", self.scenario.buckets
         yield computing, "snapshot", snapshots.oldest
-        for module in (ongoing, replicas, snapshots):
+        yield from self._transactions(clock)
+
+    def _transactions(self, clock: SimpleNamespace) -> Iterator[tuple[Any, str, Any]]:
+        hub, rng = self.hub, self.rng
+        for module in (ongoing, replicas, snapshots, early, transactions):
             yield module, "time", clock
         behind = self.scenario.replicas and {REPLICA: Replica(ALIAS, self.scenario.lag / 1000)}
         for module in (databases, replicas):
             yield module, "replicas", lambda: behind or {}
         yield ongoing, "_local", ActorLocal()
         yield early, "uuid4", lambda: SimpleNamespace(hex=rng.randbytes(8).hex())
-        for module in (early, transactions):
-            yield module, "time", clock
-        yield early, "ENOUGH", 0 if rng.random() < 0.7 else early.ENOUGH
+        yield early, "ENOUGH", early.ENOUGH if self.seed % 2 else 0
         yield transactions, "connections", SimpleNamespace(settings={ALIAS: {}, REPLICA: {}})
         yield transactions, "outbox", outbox_of(self.database, lambda: hub.current().write)
 

@@ -39,6 +39,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
     django.setup()
 
+    from tests import emptying
+
+    emptying.install()
+
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop this process's servers."""

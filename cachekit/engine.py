@@ -14,7 +14,7 @@ from cachekit.conf import Conf, conf
 from cachekit.core.capture import current, reading_primaries
 from cachekit.core.codecs import Undecodable
 from cachekit.core.entry import Found, Verdict, judge
-from cachekit.core.flights import Flights, Job
+from cachekit.core.flights import Flights
 from cachekit.core.plans import Answer, Visit, renew
 from cachekit.core.policy import Spec
 from cachekit.core.tags import touches
@@ -206,7 +206,7 @@ def _judged(spec: Spec, store: Store, found: Found | None) -> Answer | Visit | N
     if found is not None and not spec.policy.lease:
         store.samples.note(time.monotonic(), found.epoch, found.last)  # its read point, if it is computed
     _count(spec, "error" if found is None else "hit" if verdict is Verdict.EARLY else verdict.value)
-    visit = Visit(spec, found, verdict, computing.job.get() or Job(), time.monotonic(), now, mode.get() == "refresh")
+    visit = Visit(spec, found, verdict, computing.my_job(), time.monotonic(), now, mode.get() == "refresh")
     return visit if snapshot is None else visit._replace(private=True)
 
 

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
+from asgiref.sync import iscoroutinefunction
 from django.db.models import Model
 
 from cachekit import engine, registry
@@ -77,7 +78,7 @@ def _wrapped(function: Callable[..., Any], key: Callable[..., Any] | None, name:
             "A lambda has no name of its own to keep its results by: say cached(name=…), or use def."
         )
     spec_for = _locating(function, key, door)
-    if inspect.iscoroutinefunction(function):
+    if iscoroutinefunction(function):
         return _with_extras(_awaited(function, spec_for), door, spec_for)
     return _with_extras(_called(function, spec_for), door, spec_for)
 

@@ -114,6 +114,7 @@ def _plan(specs: Sequence[Spec], store: Store) -> Plan:
         capture = Capture(begun.epoch, begun.read_point, specs[0].policy.tags, store.samples)
         capture.began = max(begun.read_point, now)
         made: Sequence[Made] = yield Missing(places, capture)
+        capture.close()
         saves = []
         for at, (value, names) in zip(places, made, strict=True):
             values[at] = value

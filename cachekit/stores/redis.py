@@ -260,8 +260,7 @@ class RedisStore:
             with guard:
                 wanted: Exchange = next(talk)
                 while True:
-                    replies = await self.awire.exchange(wanted.payload, wanted.replies, timeout=wanted.timeout)
-                    wanted = talk.send(replies)
+                    wanted = talk.send(await self.awire.exchange(*wanted))
         except StopIteration as end:
             return end.value
         except ResponseError as error:

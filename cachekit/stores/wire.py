@@ -218,7 +218,7 @@ class Wire:
                     wanted = talk.send(answers)  # type: ignore[arg-type]  # None begins it
                 except StopIteration:
                     return line
-                answers = line.talk(*wanted)
+                answers = line.talk(*wanted[:3])
         except BaseException:
             connection.disconnect()
             self.pool.release(connection)

@@ -35,6 +35,7 @@ class Capture:
         "strict",
         "taint",
         "undated",
+        "volatile",
     )
 
     def __init__(
@@ -62,6 +63,8 @@ class Capture:
         self._tags = set(names)
         self.names_tags = bool(self._tags)
         """Whether its door says what it depends on, so that reads which cannot be understood are its own affair."""
+        self.volatile = False
+        """Whether its door keeps what the database answers differently each time."""
         self._blobs: set[bytes] = set()
 
     def depend(self, *texts: str) -> None:

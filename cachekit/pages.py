@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar, Unpack, cast
 
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
@@ -169,7 +169,7 @@ def _awaited(view: Callable[..., Any], page: _Page) -> Callable[..., Any]:
 
         async def produce() -> HttpResponseBase:
             with sharing.watching(request) as watch:
-                response = _rendered(await view(request, *args, **kwargs))
+                response = await _arendered(await view(request, *args, **kwargs))
             return _checked(request, response, vary, watch)
 
         return _sent(await engine.aresolve(spec, produce))
@@ -181,6 +181,14 @@ def _rendered(response: HttpResponseBase) -> HttpResponseBase:
     """Render a TemplateResponse now, while its reads are captured."""
     render = getattr(response, "render", None)
     return cast("HttpResponseBase", render()) if callable(render) else response
+
+
+async def _arendered(response: HttpResponseBase) -> HttpResponseBase:
+    """Like `_rendered`; in a thread, as Django does, since templates may ask the database."""
+    render = getattr(response, "render", None)
+    if iscoroutinefunction(render):
+        return cast("HttpResponseBase", await render())
+    return response if render is None else await sync_to_async(_rendered)(response)
 
 
 def _checked(
@@ -209,7 +217,7 @@ def _sent(answer: Answer) -> HttpResponseBase:
 def _is_async(view: Callable[..., Any]) -> bool:
     """Tell whether a view is awaited; a class's dispatch is a plain function that may return a coroutine."""
     instance = getattr(getattr(view, "func", None), "__self__", None)
-    return bool(getattr(instance, "view_is_async", False)) or inspect.iscoroutinefunction(view)
+    return bool(getattr(instance, "view_is_async", False)) or iscoroutinefunction(view)
 
 
 def _name(view: Callable[..., Any]) -> str:

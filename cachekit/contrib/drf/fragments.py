@@ -75,7 +75,7 @@ class Fragments:
             return []
 
         def produce(places: tuple[int, ...]) -> Sequence[gathering.Made]:
-            return self._made(serializer, around, make, [(specs[at], objects[at]) for at in places])
+            return self._made(serializer, around, make, [objects[at] for at in places])
 
         found = _looked_up(specs, produce)
         return [make(one) for one in objects] if found is None else found
@@ -104,7 +104,7 @@ class Fragments:
             permits = varied(request, self.rules, parts) | ({"view"} if self.rules.functions else set())
         return Around(keys.fingerprint(*parts), request, permits)
 
-    def _made(self, serializer: Any, around: Around, make: Any, wanted: list[tuple[Spec, Any]]) -> list[gathering.Made]:
+    def _made(self, serializer: Any, around: Around, make: Any, wanted: Sequence[Any]) -> list[gathering.Made]:
         """Make what is missing, each with all that it reads captured by itself."""
         made: list[gathering.Made] = []
         captures: list[Capture] = []
@@ -112,11 +112,11 @@ class Fragments:
         if around.request is not None:
             forget_rights(vars(around.request).get("_user"))
         with watched(serializer, around.request, reads), _remembering():
-            for spec, one in wanted:
+            for one in wanted:
                 capture = outer.beside() if outer is not None else Capture(b"", 0)
                 captures.append(capture)
                 with capturing(capture):
-                    made.append((_plain(make(one)), spec.tags, capture))
+                    made.append((_plain(make(one)), (), capture))
         if undeclared := reads.undeclared:
             reason = f"it asks for request's {undeclared[0]}: declare cache_vary=({undeclared[0]!r},)"
             if undeclared[0] == "view":
@@ -125,6 +125,8 @@ class Fragments:
                 )
             for capture in captures:
                 capture.refuse(reason)
+        for capture in captures:
+            capture.close()
         return made
 
 

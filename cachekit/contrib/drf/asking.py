@@ -94,7 +94,7 @@ def varied(request: Any, rules: Rules, parts: list[Any]) -> frozenset[str]:
         permits.add("user")
         parts.append(("user", _known(_user, request, rules)))
     if rules.by_rights:
-        parts.append(("rights", rights_of(user_of(request, rights=True))))
+        parts.append(("rights", _known(_rights, request)))
     if "auth" in rules.words:
         parts.append(_known(_auth, request))
     if rules.functions:
@@ -136,6 +136,11 @@ def _user(request: Any, rules: Rules) -> Any:
     if getattr(user, "pk", None) is None:
         raise InvalidKey("A user without a primary key cannot be told from another.")
     return type(user), user.pk, vars(user)
+
+
+def _rights(request: Any) -> Any:
+    """Return what the visitor may do."""
+    return rights_of(user_of(request, rights=True))
 
 
 def _without(user: Any, rules: Rules) -> Any:

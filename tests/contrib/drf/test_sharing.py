@@ -9,9 +9,10 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.test import AsyncClient, Client
 from django.utils import timezone, translation
-from rest_framework.test import APIClient
+from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
 
-from tests.contrib.drf.answers import CALLS, NEVER
+from tests.contrib.drf.answers import CALLS, NEVER, greeting
+from tests.contrib.drf.api import made
 from tests.contrib.drf.conftest import Ask, seen
 from tests.zoo.builders import make_author
 
@@ -59,6 +60,33 @@ def test_what_changes_with_each_visit_may_be_left_out(ask: Ask, alice: User) -> 
             User.objects.filter(pk=alice.pk).update(last_login=timezone.now())
             results.append(seen(ask(where, alice)))
         assert results == expected
+
+
+class Claims:
+    """A user without a row, as those of stateless tokens are."""
+
+    is_authenticated = True
+
+    def __init__(self, pk: Any, **claims: Any) -> None:
+        self.pk = pk
+        self.claims = claims
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.claims}"
+
+
+def test_users_without_a_row_are_told_apart_or_not_answered_from_the_cache() -> None:
+    def answer(where: Any, user: Any) -> Any:
+        request = APIRequestFactory().get("/")
+        force_authenticate(request, user)
+        return where(request)
+
+    mine, by_rights = made(greeting), made(greeting, vary=("permissions",))
+    users = [Claims(1, role="a"), Claims(1, role="b"), Claims(2, role="a"), Claims(1, role="a")]
+
+    assert [seen(answer(mine, one)) for one in users] == ["MISS", "MISS", "MISS", "HIT"]
+    assert [seen(answer(mine, one)) for one in (Claims(None), Claims(3, odd=object()))] == ["BYPASS"] * 2
+    assert seen(answer(by_rights, Claims(1))) == "BYPASS"
 
 
 def test_all_share_what_says_so(ask: Ask, alice: User, bob: User) -> None:

@@ -269,6 +269,8 @@ urlpatterns = [
     path("word/", made(answers.word, vary=("user", "auth"))),
     path("cart/", made(answers.cart, vary=("user", "cookie"))),
     path("missing/<int:pk>/", made(answers.title, vary=(), not_found=True)),
+    path("signs/in/", made(answers.signs_in)),
+    path("signs/below/", made(answers.signs_in_below)),
     path("racing/", made(answers.racing, vary=())),
     path("aged/", made(number, max_age=30)),
     path("controlled/", made(lambda v, r: Response({}, headers={"Cache-Control": "public, max-age=5"}))),

@@ -173,6 +173,13 @@ def test_what_a_user_showed_counts_where_it_is_said(ask: Ask, alice: User) -> No
             assert (response.json()["word"], seen(response)) == (word, result)
 
 
+def test_what_signs_somebody_in_is_not_kept(ask: Ask) -> None:
+    for where in ("signs/in/?as=alice", "signs/below/?as=alice"):
+        for _ in range(2):
+            response = ask(where)
+            assert (response.json()["hello"], seen(response)) == ("alice", "MISS")
+
+
 def test_a_session_counts_where_it_is_said(ask: Ask) -> None:
     def visitor(cart: str) -> Client:
         client = Client()

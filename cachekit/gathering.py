@@ -266,4 +266,4 @@ def _save(spec: Spec, capture: Capture, value: Any, parts: Parts) -> steps.Save 
     if not payload or len(payload) > conf().MAX_VALUE_BYTES or len(blob) > computing.MAX_TAGS_BYTES:
         return None
     ttl = 0 if expiry == NEVER else max((expiry - capture.began) // 1000 + int(spec.policy.grace * 1000), 1)
-    return steps.Save(spec.key, seal(header, payload), ttl, blob)
+    return steps.Save(spec.key, seal(header, payload, spec.key), ttl, blob)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from cachekit.core import steps
@@ -257,15 +258,13 @@ def _attempt(
     except GeneratorExit:  # nobody drives this plan any more
         raise
     except BaseException:
-        if token:
-            yield from _release(visit, token)
+        yield from _release(visit, token)
         raise
     header = produced.header
     started = -math.inf if produced.lags else started  # what a replica shows is no news, whenever it was asked
     share(Outcome(started, header, produced.payload, refused=header is None))
     if header is None or begun is None or not produced.ttl:
-        if token:
-            yield from _release(visit, token)
+        yield from _release(visit, token)
         return produced, None
     try:
         data = seal(header, produced.payload)
@@ -274,6 +273,11 @@ def _attempt(
         saved: steps.Saved | None = yield steps.Save(visit.spec.key, data, ttl, header.tags, token, waits)
     except StoreUnavailable:
         return produced, None
+    except GeneratorExit:
+        raise
+    except BaseException:  # a task is cancelled: others wait for its lease
+        yield from _release(visit, token)
+        raise
     if saved is not None:
         share(Outcome(started, header, produced.payload, proven=_is_fresh(header, saved)))
     return produced, saved
@@ -287,10 +291,9 @@ def _is_fresh(header: Header | None, saved: steps.Saved | None) -> bool:
 
 
 def _release(visit: Visit, token: str) -> Generator[Any, Any, None]:
-    try:
-        yield steps.Release(visit.spec.key, token)
-    except StoreUnavailable:
-        pass  # the lease ends by itself
+    with suppress(StoreUnavailable):  # the lease ends by itself
+        if token:
+            yield steps.Release(visit.spec.key, token)
 
 
 def _lease(visit: Visit) -> float:

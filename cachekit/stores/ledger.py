@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError, NoScriptError, ReadOnlyError, ResponseError
@@ -190,7 +191,9 @@ class Ledger:
         """Take a read point and perhaps a lease."""
         token = os.urandom(8).hex() if step.lease else ""
         keys = (self.root, self._lease(step.key), self._wish(""))
-        epoch, point, given, holder = yield from self._run("begin", keys, new_epoch(), token, int(step.lease * 1000))
+        told = (new_epoch(), token, int(step.lease * 1000))
+        farewell = partial(self._released, step.key, token) if token else None
+        epoch, point, given, holder = yield from self._run("begin", keys, *told, farewell=farewell)
         return steps.Begun(epoch, int(point), given.decode(), holder.decode())
 
     def save(self, step: steps.Save) -> Talk:
@@ -216,8 +219,15 @@ class Ledger:
 
     def release(self, step: steps.Release) -> Talk:
         """Give a lease back."""
-        keys = (self._lease(step.key), self._wish(step.token), self._bell(step.token))
-        yield from self._run("release", keys, step.token)
+        yield from self._run("release", self._held(step.key, step.token), step.token)
+
+    def _released(self, key: str, token: str) -> bytes:
+        """Return the packed command that gives a lease back, whether or not the server has seen it before."""
+        keys = self._held(key, token)
+        return pack("EVAL", scripts.script("release").source, len(keys), *keys, token)
+
+    def _held(self, key: str, token: str) -> tuple[str, ...]:
+        return self._lease(key), self._wish(token), self._bell(token)
 
     def wait(self, step: steps.Wait) -> Talk:
         """Block until the holder's bell rings; it rings for those too who come late."""
@@ -268,12 +278,18 @@ class Ledger:
         keys = (self.root, self.events)
         yield from self._run("withdraw", keys, new_epoch(), BUCKET_LIMIT, step.transaction, *places(step.tags))
 
-    def _run(self, name: str, keys: tuple[str, ...], *arguments: bytes | str | int) -> Talk:
+    def _run(
+        self,
+        name: str,
+        keys: tuple[str, ...],
+        *arguments: bytes | str | int,
+        farewell: Callable[[], bytes] | None = None,
+    ) -> Talk:
         known = scripts.script(name)
         rest = (len(keys), *keys, *arguments)
-        (reply,) = yield Exchange(pack("EVALSHA", known.sha, *rest), 1)
+        (reply,) = yield Exchange(pack("EVALSHA", known.sha, *rest), 1, farewell=farewell)
         if isinstance(reply, NoScriptError):
-            (reply,) = yield Exchange(pack("EVAL", known.source, *rest), 1)
+            (reply,) = yield Exchange(pack("EVAL", known.source, *rest), 1, farewell=farewell)
         if isinstance(reply, ResponseError):
             raise reply
         return reply

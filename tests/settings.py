@@ -126,4 +126,4 @@ def _fake_connection() -> Any:
 CACHES = caches(REDIS_URL)
 DATABASES = databases()
 CACHEKIT = {"STATS_INTERVAL": 3600, "MAX_STALENESS": float(os.environ.get("CACHEKIT_TEST_MAX_STALENESS") or 0)}
-"""Counts are sent when a test says so: a thread of one test must not write into the server of the next."""
+"""Counts are sent when a test says so: a thread of one test must not write into the server of the next (see QUIET)."""

@@ -91,5 +91,6 @@ def door(name: str) -> str:
         "fragment": _("Fragments"),
         "query": _("Queries"),
         "row": _("Rows"),
+        "graphql": _("GraphQL fields"),
         "backend": _("CACHES"),
     }.get(name, name)

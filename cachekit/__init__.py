@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cachekit.core.missing import MISSING
     from cachekit.core.policy import Policy
     from cachekit.engine import ainvalidate, invalidate, uncached
     from cachekit.functions import cached
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "MISSING",
     "CachedManager",
     "CachedQuerySet",
     "Policy",
@@ -35,6 +37,7 @@ __all__ = [
 _HOMES = {
     "CachedManager": "cachekit.orm",
     "CachedQuerySet": "cachekit.orm",
+    "MISSING": "cachekit.core.missing",
     "Policy": "cachekit.core.policy",
     "WriteBehindCounter": "cachekit.writebehind",
     "ainvalidate": "cachekit.engine",

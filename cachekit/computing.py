@@ -199,6 +199,7 @@ def _computing(store: Store, visit: Visit, step: Produce) -> Iterator[tuple[Capt
     begun, spec = step.begun, visit.spec
     point = begun.read_point if begun else 0
     capture = Capture(begun.epoch if begun else b"", point, spec.policy.tags, store.samples)
+    capture.volatile = spec.policy.volatile
     capture.began = max(point, visit.now if not spec.policy.lease else 0)  # the ledger's last time may be long ago
     capture.depend(*spec.tags)
     outer_capture = current.get()

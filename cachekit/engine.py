@@ -27,11 +27,13 @@ from cachekit.stores import Store, store_for
 __all__ = [
     "aget_or_set",
     "ainvalidate",
+    "apeek",
     "aresolve",
     "at_hand",
     "get_or_set",
     "invalidate",
     "is_plain",
+    "peek",
     "refreshing",
     "resolve",
     "uncached",
@@ -120,6 +122,37 @@ async def aresolve(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Answer:
     if answer.computed:
         return answer
     return _decoded(spec, answer) or Answer(Verdict.MISSING, None, value=await produce(), computed=True)
+
+
+def peek(spec: Spec) -> Answer | None:
+    """Return what is kept and fresh, None where it would have to be computed."""
+    given = conf()
+    if _bypasses(spec, given) or (given.SHADOW and shadowing.covers(spec, given.SHADOW)):
+        return _nothing()
+    store = store_for(spec.alias)
+    return _shown(spec, _near(spec, given) or _judged(spec, store, _load(store, spec)))
+
+
+async def apeek(spec: Spec) -> Answer | None:
+    """Like `peek`."""
+    given = conf()
+    if _bypasses(spec, given) or (given.SHADOW and shadowing.covers(spec, given.SHADOW)):
+        return _nothing()
+    store = store_for(spec.alias)
+    return _shown(spec, _near(spec, given) or _judged(spec, store, await _aload(store, spec)))
+
+
+def _shown(spec: Spec, seen: Answer | Visit | None) -> Answer | None:
+    if isinstance(seen, Visit) and seen.verdict is Verdict.EARLY and seen.spare is not None:
+        seen = _decoded(spec, seen.spare)  # fresh, whoever renews it
+    return seen if isinstance(seen, Answer) else _nothing()
+
+
+def _nothing() -> Answer | None:
+    """Return nothing, and note it: what is made of that is true of the cache, not of what it is a cache of."""
+    if (outer := current.get()) is not None:
+        outer.spoil("it has looked for what was not in the cache")
+    return None
 
 
 def _bypasses(spec: Spec, given: Conf) -> bool:

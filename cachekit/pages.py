@@ -12,14 +12,13 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from cachekit import engine, hooks, sharing
-from cachekit.conf import conf
 from cachekit.core import keys
 from cachekit.core.capture import current
 from cachekit.core.plans import Answer
 from cachekit.core.policy import Spec
 from cachekit.exceptions import InvalidKey, UncacheableValue
 from cachekit.near import Kept
-from cachekit.responses import page_codec
+from cachekit.responses import marked, page_codec
 from cachekit.sharing import Vary
 from cachekit.specs import Door, Options, place, surroundings
 
@@ -95,7 +94,7 @@ class _Page:
             return None
         if self.public:
             request._cachekit_shown = Shown(self.view, spec, kept, place(), cast("tuple[str, ...]", self.vary))  # noqa: SLF001 - ours
-        return _marked(kept.copy(kept.value), "HIT", "")
+        return marked(kept.copy(kept.value), "HIT", "")
 
     def bypassed(self) -> None:
         """Tell that the cache is not asked."""
@@ -139,7 +138,7 @@ def _called(view: Callable[..., Any], page: _Page) -> Callable[..., HttpResponse
         reason = sharing.obstacle(request, vary) or sharing.visitor_obstacle(request, vary, sharing.user_of(request))
         if reason:
             page.bypassed()
-            return _marked(view(request, *args, **kwargs), "BYPASS", reason)
+            return marked(view(request, *args, **kwargs), "BYPASS", reason)
         spec = page.spec(request, args, kwargs)
         found = page.at_hand(request, spec)
         if found is not None:
@@ -162,7 +161,7 @@ def _awaited(view: Callable[..., Any], page: _Page) -> Callable[..., Any]:
         reason = reason or sharing.visitor_obstacle(request, vary, await sharing.auser_of(request))
         if reason:
             page.bypassed()
-            return _marked(await view(request, *args, **kwargs), "BYPASS", reason)
+            return marked(await view(request, *args, **kwargs), "BYPASS", reason)
         spec = page.spec(request, args, kwargs)
         found = page.at_hand(request, spec)
         if found is not None:
@@ -212,13 +211,7 @@ def _sent(answer: Answer) -> HttpResponseBase:
         answer.born_stale
     ):  # it may be older than what this very visitor has just seen elsewhere: nobody else may keep it
         patch_cache_control(response, no_store=True)
-    return _marked(response, "MISS" if answer.computed else "HIT", "")
-
-
-def _marked(response: HttpResponseBase, result: str, reason: str) -> HttpResponseBase:
-    if conf().DEBUG_HEADER:
-        response.headers["X-Cachekit"] = f"{result}; reason={reason}" if reason else result
-    return response
+    return marked(response, "MISS" if answer.computed else "HIT", "")
 
 
 def _is_async(view: Callable[..., Any]) -> bool:

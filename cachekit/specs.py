@@ -38,6 +38,7 @@ class Options(TypedDict, total=False):
     near: bool | str
     newer_than_snapshot: bool
     audit: bool
+    volatile: bool
     alias: str
 
 

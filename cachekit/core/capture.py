@@ -39,6 +39,7 @@ class Capture:
         "strict",
         "taint",
         "undated",
+        "volatile",
     )
 
     def __init__(
@@ -66,6 +67,8 @@ class Capture:
         self._tags = set(names)
         self.names_tags = bool(self._tags)
         """Whether its door says what it depends on, so that reads which cannot be understood are its own affair."""
+        self.volatile = False
+        """Whether its door keeps what the database answers differently each time."""
         self._blobs: set[bytes] = set()
         self._lock = threading.Lock()
         self.closed = False

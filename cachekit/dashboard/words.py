@@ -92,5 +92,6 @@ def door(name: str) -> str:
         "query": _("Queries"),
         "row": _("Rows"),
         "graphql": _("GraphQL fields"),
+        "session": _("Sessions"),
         "backend": _("CACHES"),
     }.get(name, name)

@@ -7,7 +7,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,7 +20,7 @@ from cachekit import hooks
 from cachekit.conf import conf
 from cachekit.core import steps
 from cachekit.core.capture import Capture, capturing, current, reading_primaries
-from cachekit.core.contexts import put_back
+from cachekit.core.contexts import put_back, unbroken
 from cachekit.core.entry import NEVER, Header
 from cachekit.core.flights import Flight, Job, Outcome, chain, running_loop
 from cachekit.core.plans import Answer, Join, Plan, Produce, Produced, Visit
@@ -125,7 +125,7 @@ async def arun(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Awa
                     case Join(flight, seconds):
                         answer = await _ajoin(flight, seconds)
                     case steps.Release():
-                        await _unbroken(store.ado(step))
+                        await unbroken(store.ado(step))
                     case _:
                         answer = await store.ado(step)
             except GeneratorExit:  # this coroutine was dropped; so is the plan
@@ -136,17 +136,6 @@ async def arun(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Awa
         _handed_on(made)
         result: Answer = end.value
         return result
-
-
-_going_on: set[asyncio.Task[Any]] = set()
-
-
-async def _unbroken(work: Coroutine[Any, Any, Any]) -> None:
-    """Await what must come to its end, even where whoever awaits it is cancelled once more."""
-    task = asyncio.get_running_loop().create_task(work)
-    _going_on.add(task)
-    task.add_done_callback(_going_on.discard)
-    await asyncio.shield(task)
 
 
 def _join(flight: Flight, seconds: float) -> Outcome | None:

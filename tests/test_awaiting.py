@@ -199,8 +199,9 @@ async def test_what_a_task_reads_that_outlives_its_computation_is_no_part_of_it(
 
 async def test_two_tasks_that_outlive_their_computation_share_what_they_compute() -> None:
     inner, outer = spec_of("memory", "inner", wait=60), spec_of("memory", "outer")
-    tasks: list[asyncio.Task[Any]] = []
-    runs, go = [], asyncio.Event()
+    go = asyncio.Event()
+    runs: list[int] = []
+    tasks: list[asyncio.Task[str]] = []
 
     async def part() -> str:
         runs.append(1)

@@ -226,11 +226,10 @@ def _await_holder(visit: Visit, begun: steps.Begun) -> Generator[Any, Any, tuple
 
 
 def _begin(visit: Visit, lease: float) -> Generator[Any, Any, steps.Begun | None]:
-    try:
+    with suppress(StoreUnavailable):
         begun: steps.Begun = yield steps.Begin(visit.spec.key, lease)
-    except StoreUnavailable:
-        return None
-    return begun
+        return begun
+    return None
 
 
 def _compute(visit: Visit, begun: steps.Begun | None, share: Any) -> Plan:
@@ -266,9 +265,8 @@ def _attempt(
     if header is None or begun is None or not produced.ttl:
         yield from _release(visit, token)
         return produced, None
+    data, ttl = seal(header, produced.payload), 0 if produced.ttl == NEVER else produced.ttl
     try:
-        data = seal(header, produced.payload)
-        ttl = 0 if produced.ttl == NEVER else produced.ttl
         waits = visit.spec.policy.lease or produced.lags or visit.found is None or visit.found.newest == NEVER
         saved: steps.Saved | None = yield steps.Save(visit.spec.key, data, ttl, header.tags, token, waits)
     except StoreUnavailable:
@@ -298,6 +296,5 @@ def _release(visit: Visit, token: str) -> Generator[Any, Any, None]:
 
 def _lease(visit: Visit) -> float:
     """Return how long the computation usually takes, with room."""
-    header = visit.found.header if visit.found else None
-    usual = header.cost / 1_000_000 if header else 0
+    usual = visit.found.header.cost / 1_000_000 if visit.found and visit.found.header else 0
     return min(max(4 * usual, SHORTEST_LEASE), LONGEST_LEASE)

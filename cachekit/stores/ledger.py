@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,8 @@ from cachekit.core import steps, tags
 from cachekit.core.entry import NEVER, Found, unseal
 from cachekit.core.mirror import Beat
 from cachekit.stores import scripts
-from cachekit.stores.scripts import Ask, Exchange, Talk, places, told_as
+from cachekit.stores.asking import Asking
+from cachekit.stores.scripts import Exchange, Talk, places, told_as
 from cachekit.stores.wire import code_of, pack, raised
 
 BUCKET_LIMIT = 100_000 // tags.BUCKETS
@@ -28,26 +29,19 @@ class Unproven(RedisConnectionError):
     """A server answers that may not be read yet: it has not been told what it missed."""
 
 
-class Ledger:
+class Ledger(Asking):
     """The ledger of one store: its keys, and a `talk` for each step."""
 
     def __init__(self, prefix: str, max_staleness: float = 0, *, replays: bool = False) -> None:
         self.prefix = prefix
         self._replays = replays
         self._bound = int(max_staleness * 1_000_000)
-        self.root = f"{{{prefix}}}:root"
+        Asking.__init__(self, f"{{{prefix}}}:root")
         self.events = f"{{{prefix}}}:events"
         self._probe = pack("PERSIST", self.root)
         self._proof = pack("GET", f"{{{prefix}}}:attest") + pack("HGET", self.root, "server") + pack("TIME")
-        self._asks: dict[bytes, Ask] = {}
-        self._seen: dict[str, bytes] = {}
         self.evicts = True
         """Whether points may be evicted; a server that does not tell counts as one that does."""
-
-    def forget(self) -> None:
-        """Forget which tags were seen with which keys."""
-        self._asks.clear()
-        self._seen.clear()
 
     # Attaching
 
@@ -117,61 +111,6 @@ class Ledger:
     def proven_since(self, replies: Sequence[Any], last: int) -> int:
         """Return since when entries must have been begun, by the replies to `proving`."""
         return self._since(replies[:-1], last) if self._bound else 0
-
-    def ask(self, blob: bytes) -> Ask:
-        """Return the commands that fetch the points of these tags: the root first, then the buckets."""
-        known = self._asks.get(blob)
-        if known is not None:
-            return known
-        if len(self._asks) > 4096:
-            self._asks.clear()
-        return self._keep(blob, self._question(tags.layout(blob), frozenset()))
-
-    def _keep(self, blob: bytes, ask: Ask) -> Ask:
-        if len(blob) <= tags.LONGEST_KEPT:
-            self._asks[blob] = ask
-        return ask
-
-    def _question(self, layout: tags.Layout, known: frozenset[bytes]) -> Ask:
-        births = [b"^" + place for place, _ in layout.places]
-        commands = [pack("HMGET", self.root, "epoch", "last", *births, *layout.whole)]
-        for place, digests in layout.places:
-            if place in known:
-                commands.append(pack("HMGET", self.root.encode() + b":" + place, "f", *digests))
-        return Ask(b"".join(commands), len(commands), layout, known)
-
-    def _completed(
-        self, blob: bytes, ask: Ask, replies: list[Any]
-    ) -> Generator[Exchange, list[Any], tuple[Ask, list[Any]]]:
-        """Ask again while there are buckets that the question did not know of."""
-        while not (born := ask.born(raised(replies))) <= ask.known:
-            ask = self._keep(blob, self._question(ask.layout, ask.known | born))
-            replies = yield Exchange(ask.payload, ask.replies)
-        return ask, replies
-
-    def points(self, ask: Ask, replies: Sequence[Any]) -> tuple[bytes, int, int]:
-        """Return epoch, last and the newest point; NEVER as the point where a bucket was lost."""
-        root = raised(replies)[0]
-        epoch, last, count = root[0] or b"", int(root[1] or 0), len(ask.layout.places)
-        newest = max((int(point) for point in root[2 + count :] if point is not None), default=0)
-        if not ask.known:
-            return epoch, last, newest
-        born = ask.born(replies)
-        asked = [place for place, _ in ask.layout.places if place in ask.known]
-        for place, bucket in zip(asked, replies[1:], strict=False):
-            if bucket[0] is not None:
-                newest = max(newest, *(int(point or 0) for point in bucket))
-            elif place in born:
-                return epoch, last, NEVER
-        return epoch, last, newest
-
-    def remember(self, key: str, blob: bytes) -> bytes:
-        """Note the tags of an entry, so that they are asked about with it."""
-        if len(self._seen) > 50_000:
-            self._seen.clear()
-        if len(blob) <= tags.LONGEST_KEPT:
-            self._seen[key] = blob
-        return blob
 
     def beat(self) -> tuple[Exchange, Callable[[Sequence[Any]], Beat]]:
         """Return the question how far the ledger is, and what reads the answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,7 +16,7 @@ from django.test import Client
 from django.urls import path
 
 from cachekit.contrib.sessions import SessionStore
-from cachekit.specs import Options
+from tests.recipes import sessions
 from tests.servers import Valkey
 from tests.test_races import in_thread, wait_until
 from tests.twins import Call
@@ -177,16 +177,13 @@ def test_a_session_that_has_expired_is_over_though_it_is_kept() -> None:
     assert passed.session_key is None
 
 
-class Near(SessionStore):
-    """Sessions that are kept in the process too; Django salts what it signs with the name of the class."""
-
-    __qualname__ = "SessionStore"
-    cachekit_options: ClassVar[Options] = {"timeout": 60, "near": True}
-
-
-def test_a_subclass_has_rules_of_its_own() -> None:
+def test_a_subclass_has_rules_of_its_own(settings: Any, django_assert_num_queries: Any) -> None:
+    settings.CACHES = {**settings.CACHES, "sessions": {**settings.CACHES["default"], "KEY_PREFIX": "sessions"}}
     key = started(OURS, user=1)
 
-    assert [Near(key).load(), Near(key).load()] == [{"user": 1}] * 2
+    assert sessions.SessionStore(key).load() == {"user": 1}
+    caches["default"].clear()
+    with django_assert_num_queries(0):
+        assert sessions.SessionStore(key).load() == {"user": 1}
     SessionStore(key).delete()
-    assert Near(key).load() == {}
+    assert sessions.SessionStore(key).load() == {}

@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "rest_framework.authtoken",
     "cachekit",
     *(["demo_site.shop"] if DEMO else []),
     "tests.zoo",

@@ -124,6 +124,7 @@ def _fake_connection() -> Any:
     return FakeRedisConnection
 
 
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "cachekit.contrib.drf.schema.CachedAutoSchema"}
 CACHES = caches(REDIS_URL)
 DATABASES = databases()
 CACHEKIT = {"STATS_INTERVAL": 3600, "MAX_STALENESS": float(os.environ.get("CACHEKIT_TEST_MAX_STALENESS") or 0)}

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from cachekit.core.policy import Policy
     from cachekit.engine import ainvalidate, invalidate, uncached
     from cachekit.functions import cached
+    from cachekit.memos import memo
     from cachekit.orm import CachedManager, CachedQuerySet, cached_query
     from cachekit.pages import cached_view
     from cachekit.tenants import tenant
@@ -29,6 +30,7 @@ __all__ = [
     "cached_query",
     "cached_view",
     "invalidate",
+    "memo",
     "tenant",
     "uncached",
     "warmer",
@@ -45,6 +47,7 @@ _HOMES = {
     "cached_query": "cachekit.orm",
     "cached_view": "cachekit.pages",
     "invalidate": "cachekit.engine",
+    "memo": "cachekit.memos",
     "tenant": "cachekit.tenants",
     "uncached": "cachekit.engine",
     "warmer": "cachekit.warming",

@@ -20,7 +20,10 @@ from cachekit.core.capture import Capture, capturing, current, reading_primaries
 from cachekit.core.entry import NEVER, Header
 from cachekit.core.flights import Flight, Job, Outcome, chain, running_loop
 from cachekit.core.plans import Answer, Join, Plan, Produce, Produced, Visit
+from cachekit.core.policy import Spec
 from cachekit.exceptions import UncacheableValue
+from cachekit.memos import Memo, scope
+from cachekit.modes import mode
 from cachekit.stores import Store
 from cachekit.stores.leases import Keeper
 
@@ -64,6 +67,16 @@ def tracks() -> bool:
         return False
     outer = current.get()
     return outer is None or not outer.strict
+
+
+def memo_for(spec: Spec) -> Memo | None:
+    """Return the memo that may answer here: none in a transaction that is special, nor where hits are looked at."""
+    memo, given = scope.get(), conf()
+    if memo is None or not spec.policy.memo or spec.policy.timeout == 0:
+        return None
+    if mode.get() == "refresh":
+        memo.drop(spec)
+    return None if mode.get() or given.AUDIT or given.SHADOW or not given.ENABLED or apart() else memo
 
 
 class Made(NamedTuple):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from cachekit.core.policy import Policy
     from cachekit.engine import ainvalidate, invalidate, uncached
     from cachekit.functions import cached
+    from cachekit.localcaches import local
     from cachekit.memos import memo
     from cachekit.orm import CachedManager, CachedQuerySet, cached_query
     from cachekit.pages import cached_view
@@ -30,6 +31,7 @@ __all__ = [
     "cached_query",
     "cached_view",
     "invalidate",
+    "local",
     "memo",
     "tenant",
     "uncached",
@@ -47,6 +49,7 @@ _HOMES = {
     "cached_query": "cachekit.orm",
     "cached_view": "cachekit.pages",
     "invalidate": "cachekit.engine",
+    "local": "cachekit.localcaches",
     "memo": "cachekit.memos",
     "tenant": "cachekit.tenants",
     "uncached": "cachekit.engine",

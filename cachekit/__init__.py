@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from cachekit.memos import memo
     from cachekit.orm import CachedManager, CachedQuerySet, cached_query
     from cachekit.pages import cached_view
+    from cachekit.readthrough import ReadThrough
     from cachekit.tenants import tenant
     from cachekit.warming import warmer
     from cachekit.writebehind import WriteBehindCounter
+    from cachekit.writethrough import write_through
 
 __version__ = "0.1.0"
 
@@ -25,6 +27,7 @@ __all__ = [
     "CachedManager",
     "CachedQuerySet",
     "Policy",
+    "ReadThrough",
     "WriteBehindCounter",
     "ainvalidate",
     "cached",
@@ -36,6 +39,7 @@ __all__ = [
     "tenant",
     "uncached",
     "warmer",
+    "write_through",
 ]
 
 _HOMES = {
@@ -43,6 +47,7 @@ _HOMES = {
     "CachedQuerySet": "cachekit.orm",
     "MISSING": "cachekit.core.missing",
     "Policy": "cachekit.core.policy",
+    "ReadThrough": "cachekit.readthrough",
     "WriteBehindCounter": "cachekit.writebehind",
     "ainvalidate": "cachekit.engine",
     "cached": "cachekit.functions",
@@ -54,6 +59,7 @@ _HOMES = {
     "tenant": "cachekit.tenants",
     "uncached": "cachekit.engine",
     "warmer": "cachekit.warming",
+    "write_through": "cachekit.writethrough",
 }
 
 

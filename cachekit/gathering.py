@@ -152,7 +152,9 @@ def _is_unusual(spec: Spec) -> bool:
 
 def _plan(specs: Sequence[Spec], store: Store, *, computes: bool, together: bool) -> Plan:
     """Look, judge, have what is missing computed at once, and store it."""
-    memo = computing.memo_for(specs[0])
+    memo = None
+    for spec in specs:  # one that is to be refreshed is forgotten
+        memo = computing.memo_for(spec)
     version = 0 if memo is None else memo.version
     values = [MISSING if memo is None else _remembered(memo, spec) for spec in specs]
     found = _absent(values)
@@ -173,6 +175,9 @@ def _plan(specs: Sequence[Spec], store: Store, *, computes: bool, together: bool
     places = tuple(at for at in found if values[at] is MISSING)
     if places and computes:
         yield from _filled(specs, store, values, {at: found[at] for at in places}, together=together)
+        if memo is not None:
+            for at in places:
+                memo.drop(specs[at])
     return values
 
 

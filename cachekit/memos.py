@@ -97,17 +97,19 @@ class Memo:
         held = Held(value, copy, header, answer.read_point, version)
         if header.expiry != NEVER:
             held.deadline = time.monotonic() + (header.expiry - store_for(spec.alias).now()) / 1_000_000
-        before = entries.get((spec.alias, spec.key))
-        if before is None or before.checked <= held.checked:  # another task may have read something newer meanwhile
-            entries[spec.alias, spec.key] = held
-        while len(entries) > MOST:
-            entries.pop(next(iter(entries), ("", "")), None)
+        with self._lock:
+            before = entries.get((spec.alias, spec.key))
+            if before is None or before.checked <= held.checked:  # another task may have read something newer meanwhile
+                entries[spec.alias, spec.key] = held
+            while len(entries) > MOST:
+                del entries[next(iter(entries))]
         return answer.value
 
     def drop(self, spec: Spec) -> None:
         """Forget a value."""
-        if self._held is not None:
-            self._held.pop((spec.alias, spec.key), None)
+        with self._lock:
+            if self._held is not None:
+                self._held.pop((spec.alias, spec.key), None)
 
     def forget(self, texts: Iterable[str]) -> None:
         """Note that tags were written here."""

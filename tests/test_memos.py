@@ -16,6 +16,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from cachekit import MISSING, ainvalidate, cached, invalidate, memo, memos, uncached
+from cachekit.engine import refreshing
 from cachekit.middleware import RequestMemo
 from cachekit.stores.wire import Wire
 from cachekit.testing import assert_cached
@@ -86,6 +87,18 @@ def test_what_the_request_itself_invalidates_is_read_anew(count: Any, call: Call
         assert call(count) == 4
 
 
+def test_many_that_are_refreshed_are_forgotten_and_read_anew(call: Call, alias: str) -> None:
+    numbers = itertools.count(1)
+    function: Any = cached(300, name="many", alias=alias)(call.producer(lambda x: next(numbers)))
+    function.batch(call.producer(lambda items: [next(numbers) for _ in items]))
+
+    with memo():
+        assert call(function.get_many, [1, 2]) == call(function.get_many, [1, 2]) == [1, 2]
+        with refreshing():
+            assert call(function.get_many, [1, 2]) == [3, 4]
+        assert [call(function, 1), call(function, 2)] == [3, 4]
+
+
 def test_what_is_invalidated_while_it_is_read_is_not_remembered(call: Call, alias: str) -> None:
     numbers = itertools.count(1)
 
@@ -126,6 +139,10 @@ def test_own_writes_are_seen_in_and_after_their_transaction(trips: list[bytes]) 
         before = len(trips)
         assert title(other.pk) == "other"
         assert len(trips) == before
+        with transaction.atomic():
+            list(Book.objects.select_for_update())
+            assert title(other.pk) == "other"
+            assert len(trips) > before
 
 
 @transactional
@@ -235,22 +252,6 @@ def test_a_timeout_ends_in_a_request_too(call: Call) -> None:
         first = call(function)
         time.sleep(0.05)
         assert call(function) > first
-
-
-@transactional
-def test_locked_rows_are_not_taken_from_it(trips: list[bytes]) -> None:
-    book = make_book("old")
-
-    @cached(300, name="locked")
-    def title(pk: int) -> str:
-        return Book.objects.get(pk=pk).title
-
-    with memo(), transaction.atomic():
-        title(book.pk)
-        list(Book.objects.select_for_update())
-        before = len(trips)
-        title(book.pk)
-        assert len(trips) > before
 
 
 def test_the_middleware_gives_each_request_one(call: Call, count: Any) -> None:

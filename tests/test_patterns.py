@@ -46,6 +46,9 @@ def test_each_pattern_shows_what_was_written(page: dict[str, Any], django_assert
         assert page["product_page"](book.pk) == {"title": "Brooch", "price": "10.00"}
     assert [title for title, _ in page["price_list"]()] == ["Brooch", "Chain"]
     assert page["products"][book.pk].title == "Brooch"
+    Book.objects.filter(pk=other.pk).update(title="Necklace")
+    with django_assert_num_queries(1):
+        assert [one.title for one in page["products"].get_many(pks).values()] == ["Brooch", "Necklace"]
     views = page["views"]
     views.add(book.pk)
     views.add(book.pk)

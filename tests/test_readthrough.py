@@ -9,8 +9,6 @@ import pytest
 from cachekit import MISSING, ReadThrough, invalidate
 from cachekit.exceptions import InvalidKey, UncacheableValue
 from tests.twins import Call
-from tests.zoo.builders import make_author
-from tests.zoo.models import Author
 
 RATES = {"EUR": 1.0, "USD": 1.08}
 
@@ -99,19 +97,3 @@ def test_what_cannot_be_meant_is_refused() -> None:
         ReadThrough(RATES.get, -1, name="never")
     with pytest.raises(ValueError, match="given 2 items and returned 1 values"):
         ReadThrough(RATES.get, 300, name="short", batch=lambda keys: keys[:1]).get_many(["EUR", "USD"])
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_write_to_what_was_read_makes_it_load_again(django_assert_num_queries: Any) -> None:
-    authors = ReadThrough(
-        lambda pk: Author.objects.filter(pk=pk).first(), 300, name="authors", batch=Author.objects.in_bulk
-    )
-    ada, bob = make_author("Ada"), make_author("Bob")
-    pks = [ada.pk, bob.pk]
-
-    with django_assert_num_queries(1):
-        assert authors.get_many(pks) == authors.get_many(pks) == {ada.pk: ada, bob.pk: bob}
-    Author.objects.filter(pk=ada.pk).update(name="Ann")
-    found = authors.get(ada.pk)
-    assert found is not None
-    assert found.name == "Ann"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from cachekit.core.policy import Policy
     from cachekit.engine import ainvalidate, invalidate, uncached
     from cachekit.functions import cached
-    from cachekit.orm import CachedManager, CachedQuerySet, cached_query
+    from cachekit.orm import CachedManager, CachedQuerySet, acached_query, cached_query
     from cachekit.pages import cached_view
     from cachekit.tenants import tenant
     from cachekit.warming import warmer
@@ -22,6 +22,7 @@ __all__ = [
     "CachedQuerySet",
     "Policy",
     "WriteBehindCounter",
+    "acached_query",
     "ainvalidate",
     "cached",
     "cached_query",
@@ -37,6 +38,7 @@ _HOMES = {
     "CachedQuerySet": "cachekit.orm",
     "Policy": "cachekit.core.policy",
     "WriteBehindCounter": "cachekit.writebehind",
+    "acached_query": "cachekit.orm",
     "ainvalidate": "cachekit.engine",
     "cached": "cachekit.functions",
     "cached_query": "cachekit.orm",

@@ -137,12 +137,12 @@ class Twice(Func):
     output_field = IntegerField()
 
 
-class Unlike(Lookup):  # type: ignore[type-arg]  # not subscriptable without its stubs
+class Unlike(Lookup):
     """The one of Django's documentation."""
 
     lookup_name = "unlike"
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
         left, of_left = self.process_lhs(compiler, connection)
         right, of_right = self.process_rhs(compiler, connection)
         return f"{left} <> {right}", [*of_left, *of_right]
@@ -177,7 +177,8 @@ def test_what_the_database_answers_differently_is_stored_only_where_that_is_said
     populate()
 
     def read() -> int:
-        return [VOLATILE[shape](), 1][1]
+        VOLATILE[shape]()
+        return 1
 
     plain = cached(300, name="plain")(read)
     named = cached(300, name="named", tags=("mine",))(read)
@@ -203,7 +204,7 @@ def test_sql_of_the_projects_own_that_only_computes_leaves_a_read_as_narrow_as_i
         lower = Func(F("title"), function="LOWER", output_field=CharField())
         assert tags_of(lambda: list(Book.objects.filter(pk=ONE).annotate(n=lower))) == {f"zoo.book#{ONE}"}
     finally:
-        Field._unregister_lookup(Unlike)  # type: ignore[attr-defined]
+        Field._unregister_lookup(Unlike)
     assert tags_of(lambda: list(Book.objects.filter(pk=ONE).annotate(n=Tables()))) >= {"zoo.book", "zoo.author"}
 
 

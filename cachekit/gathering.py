@@ -16,9 +16,11 @@ from cachekit.core.capture import Capture, capturing, current, reading_primaries
 from cachekit.core.codecs import Undecodable
 from cachekit.core.entry import NEVER, Found, Header, Verdict, judge, seal
 from cachekit.core.missing import MISSING
+from cachekit.core.plans import Answer
 from cachekit.core.policy import Spec
 from cachekit.exceptions import StoreUnavailable, UncacheableValue
 from cachekit.invalidation import acatch_up, catch_up, pending
+from cachekit.memos import Memo
 from cachekit.modes import mode
 from cachekit.near import Brought, Near, brought, near_for, taken
 from cachekit.stores import Store, store_for
@@ -150,22 +152,43 @@ def _is_unusual(spec: Spec) -> bool:
 
 def _plan(specs: Sequence[Spec], store: Store, *, computes: bool, together: bool) -> Plan:
     """Look, judge, have what is missing computed at once, and store it."""
-    values: list[Any] = [MISSING] * len(specs)
-    found = dict.fromkeys(range(len(specs)), UNKNOWN)
+    memo = None
+    for spec in specs:  # one that is to be refreshed is forgotten
+        memo = computing.memo_for(spec)
+    version = 0 if memo is None else memo.version
+    values = [MISSING if memo is None else _remembered(memo, spec) for spec in specs]
+    found = _absent(values)
     if mode.get() != "refresh":
         near = near_for(store.alias) if specs[0].policy.near and computing.tracks() else None
         if near is not None:
-            values = [_held(near, spec) for spec in specs]
-            found = {at: UNKNOWN for at, value in enumerate(values) if value is MISSING}
+            values = [_held(near, spec) if at in found else values[at] for at, spec in enumerate(specs)]
+            found = _absent(values)
         if found:
             loaded = yield steps.LoadMany(tuple(specs[at].key for at in found))
             found = dict(zip(found, loaded, strict=True))
         for at, one in found.items():
             values[at] = _value(specs[at], one, store.now(), near, tells=computes)
+            if memo is not None and one.header is not None and values[at] is not MISSING:
+                upto = max(one.header.read_point, one.last)
+                answer = Answer(Verdict.FRESH, one.header, upto, one.payload, values[at])
+                values[at] = memo.kept(specs[at], version, answer)
     places = tuple(at for at in found if values[at] is MISSING)
     if places and computes:
         yield from _filled(specs, store, values, {at: found[at] for at in places}, together=together)
+        if memo is not None:
+            for at in places:
+                memo.drop(specs[at])
     return values
+
+
+def _absent(values: list[Any]) -> dict[int, Found]:
+    return {at: UNKNOWN for at, value in enumerate(values) if value is MISSING}
+
+
+def _remembered(memo: Memo, spec: Spec) -> Any:
+    """Return what was read before in this request; MISSING asks further."""
+    held = memo.get(spec)
+    return MISSING if held is None else held.copy(held.value)
 
 
 def _filled(
@@ -268,4 +291,4 @@ def _save(spec: Spec, capture: Capture, value: Any, parts: Parts) -> steps.Save 
     if not payload or len(payload) > conf().MAX_VALUE_BYTES or len(blob) > computing.MAX_TAGS_BYTES:
         return None
     ttl = 0 if expiry == NEVER else max((expiry - capture.began) // 1000 + int(spec.policy.grace * 1000), 1)
-    return steps.Save(spec.key, seal(header, payload), ttl, blob)
+    return steps.Save(spec.key, seal(header, payload, spec.key), ttl, blob)

@@ -79,7 +79,7 @@ def asked_of(view: Any, request: Any, rules: Rules) -> Asked:
         (type(renderer), renderer.format, request.accepted_media_type, request.version),
     ]
     permits = varied(request, rules, parts) | {"query"}
-    parts.append(_known(_kept_on, view, request, rules))
+    parts.append(_known(_attribute, view, request, rules))
     return Asked(query, keys.fingerprint(*parts), permits)
 
 
@@ -158,7 +158,7 @@ def _auth(request: Any) -> Any:
     return getattr(auth, "payload", auth)
 
 
-def _kept_on(view: Any, request: Any, rules: Rules) -> Any:
+def _attribute(view: Any, request: Any, rules: Rules) -> Any:
     """Return arguments, and what the view's own code has put on view and request: it may be older than the entry."""
     match = request._request.resolver_match  # noqa: SLF001 - there is no other way to it
     start = getattr(getattr(match, "func", None), "initkwargs", {})

@@ -35,9 +35,9 @@ OF_THE_VIEW = frozenset(
         "_negotiator",
         "_paginator",
     }
-    | {"name", "suffix", "description", "detail", "basename", "schema", *View.http_method_names}
+    | {"schema", *View.http_method_names}
 )
-"""What Django and REST framework put on a view; kwargs and the like are counted by themselves."""
+"""What Django and REST framework put on a view; what its address says of it is left out too, the path tells it."""
 OF_THE_REQUEST = frozenset(
     {"_request", "parsers", "authenticators", "negotiator", "parser_context", "_data", "_files", "_full_data"}
     | {"_content_type", "_stream", "accepted_renderer", "accepted_media_type", "version", "versioning_scheme"}
@@ -165,7 +165,7 @@ def _attribute(view: Any, request: Any, rules: Rules) -> Any:
     own = {
         name: value
         for name, value in vars(view).items()
-        if name not in OF_THE_VIEW and name not in start and not name.endswith(("_class", "_classes"))
+        if name not in OF_THE_VIEW and not (name in start and start[name] is value)
     }
     others = {name: value for name, value in vars(request).items() if name not in OF_THE_REQUEST}
     found = {**own, **{f"request.{name}": value for name, value in others.items()}}

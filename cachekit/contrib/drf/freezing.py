@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db.models import Model, QuerySet
 from django.db.models.fields.files import FieldFile
 from django.utils.functional import LazyObject, Promise, empty
+from rest_framework.permissions import OperandHolder, SingleOperandHolder
 
 from cachekit.core import keys
 from cachekit.exceptions import InvalidKey
@@ -48,6 +49,8 @@ def _framed(value: Any, seen: Seen) -> bytes:
         return _rows(value, seen)
     if isinstance(value, FieldFile):
         return keys.framed(("file", value.name))
+    if isinstance(value, (OperandHolder, SingleOperandHolder)):  # `IsAdminUser | ReadOnly`
+        return _container(vars(value), seen)
     if isinstance(value, Promise):
         return keys.framed(str(value))
     return _container(value, seen) or keys.framed(value)

@@ -102,6 +102,11 @@ def signs_in_below(view: Any, request: Any) -> Response:
     return Response({"hello": str(request._request.user)})
 
 
+def chosen(view: Any, request: Any) -> Response:
+    """Tell what the view has chosen."""
+    return Response(view.serializer_class.__name__)
+
+
 def racing(view: Any, request: Any) -> Response:
     """Tell titles, and change them meanwhile."""
     response = Response(list(Book.objects.values_list("title", flat=True)))

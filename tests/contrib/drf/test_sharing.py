@@ -251,6 +251,12 @@ def test_what_a_view_fetched_before_it_was_asked_is_part_of_the_question(ask: As
     assert seen(ask(f"author/{author.pk}/")) == "HIT"
 
 
+def test_what_a_view_chose_before_it_was_asked_is_part_of_the_question(ask: Ask, alice: User, bob: User) -> None:
+    for person, kind, result in ((alice, "Author", "MISS"), (None, "Book", "MISS"), (bob, "Author", "HIT")):
+        response = ask("chooses/", person)
+        assert (response.json(), seen(response)) == (f"{kind}Serializer", result)
+
+
 def test_what_a_view_keeps_on_itself_passes_by_unless_it_makes_no_difference(ask: Ask) -> None:
     assert results(ask, ("timed/",), ("timed/",)) == ["BYPASS"] * 2
     assert results(ask, ("timed/ignored/",), ("timed/ignored/",)) == ["MISS", "HIT"]

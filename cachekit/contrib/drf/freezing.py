@@ -41,19 +41,23 @@ def framed(value: Any) -> bytes:
 def _framed(value: Any, seen: Seen) -> bytes:
     if type(value) in keys.EXACT:
         return keys.framed(value)
-    if isinstance(value, LazyObject):
-        value = opened(value)
+    value = _meant(value)
     if isinstance(value, Model):
         return _instance(value, seen)
     if isinstance(value, QuerySet):
         return _rows(value, seen)
-    if isinstance(value, FieldFile):
-        return keys.framed(("file", value.name))
-    if isinstance(value, (OperandHolder, SingleOperandHolder)):  # `IsAdminUser | ReadOnly`
-        return _container(vars(value), seen)
-    if isinstance(value, Promise):
-        return keys.framed(str(value))
     return _container(value, seen) or keys.framed(value)
+
+
+def _meant(value: Any) -> Any:
+    """Return what a value stands for."""
+    if isinstance(value, LazyObject):
+        return opened(value)
+    if isinstance(value, FieldFile):
+        return "file", value.name
+    if isinstance(value, (OperandHolder, SingleOperandHolder)):  # `IsAdminUser | ReadOnly`
+        return vars(value)
+    return str(value) if isinstance(value, Promise) else value
 
 
 def opened(value: Any) -> Any:

@@ -101,7 +101,7 @@ def form_of(found: QuerySet[Book, Any], form: str) -> Any:  # noqa: C901 - one c
         case "related":
             return found.select_related("author", "editor")
         case "prefetched":
-            return found.prefetch_related("tags", "author__books")
+            return found.prefetch_related("tags", "author__rivals")
         case "only":
             return found.only("title", "stock")
         case "annotated":

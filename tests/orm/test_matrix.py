@@ -209,6 +209,7 @@ def test_everything_is_a_hit_the_second_time() -> None:
     }
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_what_a_deed_changes_is_fresh_and_what_it_leaves_alone_stays_a_hit(part: int) -> None:
     world = World()

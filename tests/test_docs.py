@@ -169,6 +169,9 @@ def test_every_subcommand_stands_in_the_reference() -> None:
     assert set(words) <= anchors(ROOT / "docs/reference/commands.md")
 
 
+PATIENTLY = "socket_timeout=20&socket_connect_timeout=20"  # a busy machine is no fault
+
+
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of a virtual environment in which cachekit was installed from its wheel."""
@@ -180,7 +183,9 @@ def walk(tmp_path: Path, programs: Path, valkey: Valkey) -> Iterator[Walk]:
     """A reader with this test's server instead of the one that the docs name."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    walk = Walk(tmp_path / "shopdemo", programs, {"127.0.0.1:6379": f"127.0.0.1:{valkey.port}", "8000": str(port)})
+    mine = f"127.0.0.1:{valkey.port}"
+    swaps = {"8000": str(port), "127.0.0.1:6379/0": f"{mine}/0?{PATIENTLY}", "127.0.0.1:6379": mine}
+    walk = Walk(tmp_path / "shopdemo", programs, swaps)
     yield walk
     walk.leave()
 

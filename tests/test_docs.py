@@ -6,7 +6,6 @@ import ast
 import dataclasses
 import importlib.util
 import re
-import socket
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from cachekit.conf import Conf
 from cachekit.core.policy import Policy
 from cachekit.management.commands.cachekit import Command
 from cachekit.specs import Options
-from tests.servers import Valkey
+from tests.servers import Valkey, free_port
 from tests.walk import BLOCK, ROOT, Walk, blocks, environment
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -181,8 +180,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def walk(tmp_path: Path, programs: Path, valkey: Valkey) -> Iterator[Walk]:
     """A reader with this test's server instead of the one that the docs name."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     mine = f"127.0.0.1:{valkey.port}"
     swaps = {"8000": str(port), "127.0.0.1:6379/0": f"{mine}/0?{PATIENTLY}", "127.0.0.1:6379": mine}
     walk = Walk(tmp_path / "shopdemo", programs, swaps)

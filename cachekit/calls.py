@@ -49,6 +49,11 @@ class Function:
         """Return code of the same kind as the function's, by which `inspect` tells what is awaited."""
         return _called.__code__
 
+    @property
+    def alias(self) -> str:
+        """Return the alias of CACHES that it uses."""
+        return self._door.alias
+
     def __repr__(self) -> str:
         return f"<cached {self.__qualname__}>"
 

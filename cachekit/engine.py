@@ -60,12 +60,20 @@ def refreshing() -> Iterator[None]:
 
 def get_or_set(spec: Spec, produce: Callable[[], Any]) -> Any:
     """Return the value of `spec`, computed by `produce` unless a fresh one is stored."""
+    memo = computing.memo_for(spec)
+    if memo is not None:
+        held, version = memo.get(spec), memo.version
+        return memo.kept(spec, version, resolve(spec, produce)) if held is None else held.copy(held.value)
     kept = at_hand(spec)
     return resolve(spec, produce).value if kept is None else kept.copy(kept.value)
 
 
 async def aget_or_set(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Any:
     """Like `get_or_set`."""
+    memo = computing.memo_for(spec)
+    if memo is not None:
+        held, version = memo.get(spec), memo.version
+        return memo.kept(spec, version, await aresolve(spec, produce)) if held is None else held.copy(held.value)
     kept = at_hand(spec)
     return (await aresolve(spec, produce)).value if kept is None else kept.copy(kept.value)
 
@@ -127,6 +135,8 @@ async def aresolve(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Answer:
 def peek(spec: Spec) -> Answer | None:
     """Return what is kept and fresh, None where it would have to be computed."""
     given = conf()
+    if (found := _remembered(spec)) is not None:
+        return found
     if _bypasses(spec, given) or (given.SHADOW and shadowing.covers(spec, given.SHADOW)):
         return _nothing()
     store = store_for(spec.alias)
@@ -136,10 +146,20 @@ def peek(spec: Spec) -> Answer | None:
 async def apeek(spec: Spec) -> Answer | None:
     """Like `peek`."""
     given = conf()
+    if (found := _remembered(spec)) is not None:
+        return found
     if _bypasses(spec, given) or (given.SHADOW and shadowing.covers(spec, given.SHADOW)):
         return _nothing()
     store = store_for(spec.alias)
     return _shown(spec, _near(spec, given) or _judged(spec, store, await _aload(store, spec)))
+
+
+def _remembered(spec: Spec) -> Answer | None:
+    memo = computing.memo_for(spec)
+    held = memo.get(spec) if memo is not None else None
+    if held is None:
+        return None
+    return Answer(Verdict.FRESH, held.header, held.checked, value=held.copy(held.value))
 
 
 def _shown(spec: Spec, seen: Answer | Visit | None) -> Answer | None:

@@ -16,15 +16,17 @@ from cachekit.core.capture import Capture, capturing, current, reading_primaries
 from cachekit.core.codecs import Undecodable
 from cachekit.core.entry import NEVER, Found, Header, Verdict, judge, seal
 from cachekit.core.missing import MISSING
+from cachekit.core.plans import Answer
 from cachekit.core.policy import Spec
 from cachekit.exceptions import StoreUnavailable, UncacheableValue
 from cachekit.invalidation import acatch_up, catch_up, pending
+from cachekit.memos import Memo
 from cachekit.modes import mode
 from cachekit.near import Brought, Near, brought, near_for, taken
 from cachekit.stores import Store, store_for
 
-Made = tuple[Any, Sequence[str]]
-"""A value with the tags that it depends on."""
+Made = tuple[Any, Sequence[str]] | tuple[Any, Sequence[str], Capture]
+"""A value with the tags that it depends on; one that was made apart from the others with what was captured of it."""
 Plan = Generator[Any, Any, list[Any] | None]
 UNKNOWN = Found(None, b"", b"", 0, 0)
 """What is known of an entry that nobody has looked for."""
@@ -150,22 +152,43 @@ def _is_unusual(spec: Spec) -> bool:
 
 def _plan(specs: Sequence[Spec], store: Store, *, computes: bool, together: bool) -> Plan:
     """Look, judge, have what is missing computed at once, and store it."""
-    values: list[Any] = [MISSING] * len(specs)
-    found = dict.fromkeys(range(len(specs)), UNKNOWN)
+    memo = None
+    for spec in specs:  # one that is to be refreshed is forgotten
+        memo = computing.memo_for(spec)
+    version = 0 if memo is None else memo.version
+    values = [MISSING if memo is None else _remembered(memo, spec) for spec in specs]
+    found = _absent(values)
     if mode.get() != "refresh":
         near = near_for(store.alias) if specs[0].policy.near and computing.tracks() else None
         if near is not None:
-            values = [_held(near, spec) for spec in specs]
-            found = {at: UNKNOWN for at, value in enumerate(values) if value is MISSING}
+            values = [_held(near, spec) if at in found else values[at] for at, spec in enumerate(specs)]
+            found = _absent(values)
         if found:
             loaded = yield steps.LoadMany(tuple(specs[at].key for at in found))
             found = dict(zip(found, loaded, strict=True))
         for at, one in found.items():
             values[at] = _value(specs[at], one, store.now(), near, tells=computes)
+            if memo is not None and one.header is not None and values[at] is not MISSING:
+                upto = max(one.header.read_point, one.last)
+                answer = Answer(Verdict.FRESH, one.header, upto, one.payload, values[at])
+                values[at] = memo.kept(specs[at], version, answer)
     places = tuple(at for at in found if values[at] is MISSING)
     if places and computes:
         yield from _filled(specs, store, values, {at: found[at] for at in places}, together=together)
+        if memo is not None:
+            for at in places:
+                memo.drop(specs[at])
     return values
+
+
+def _absent(values: list[Any]) -> dict[int, Found]:
+    return {at: UNKNOWN for at, value in enumerate(values) if value is MISSING}
+
+
+def _remembered(memo: Memo, spec: Spec) -> Any:
+    """Return what was read before in this request; MISSING asks further."""
+    held = memo.get(spec)
+    return MISSING if held is None else held.copy(held.value)
 
 
 def _filled(
@@ -185,9 +208,11 @@ def _filled(
     capture.close()
     cost = int((time.monotonic() - started) * 1_000_000) // len(places)
     read, saves = (capture.tags,) if together else (), []
-    for at, (value, names) in zip(places, made, strict=True):
-        values[at] = value
-        if (save := _save(specs[at], capture, value, Parts(names, read, cost))) is not None:
+    for at, given in zip(places, made, strict=True):
+        values[at], names, *apart = given
+        own: list[Capture] = apart
+        parts = Parts(names, tuple(one.tags for one in own) or read, cost)
+        if (save := _save(specs[at], own[0] if own else capture, values[at], parts)) is not None:
             saves.append((save, found[at]))
     try:
         plain = tuple(save for save, one in saves if one.newest != NEVER)
@@ -266,4 +291,4 @@ def _save(spec: Spec, capture: Capture, value: Any, parts: Parts) -> steps.Save 
     if not payload or len(payload) > conf().MAX_VALUE_BYTES or len(blob) > computing.MAX_TAGS_BYTES:
         return None
     ttl = 0 if expiry == NEVER else max((expiry - capture.began) // 1000 + int(spec.policy.grace * 1000), 1)
-    return steps.Save(spec.key, seal(header, payload), ttl, blob)
+    return steps.Save(spec.key, seal(header, payload, spec.key), ttl, blob)

@@ -16,9 +16,10 @@ from django.test import Client
 from django.urls import path
 
 from cachekit.contrib.sessions import SessionStore
+from tests.patience import until
 from tests.recipes import sessions
 from tests.servers import Valkey
-from tests.test_races import in_thread, wait_until
+from tests.test_races import in_thread
 from tests.twins import Call
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -142,7 +143,7 @@ def test_a_session_that_ends_while_the_cache_is_away(
     own_valkey.kill()
     store_of(engine, key).delete()
     own_valkey.start()
-    wait_until(answers)
+    until(answers)
 
     assert [store_of(engine, key).load() for _ in range(2)] == [{"user": 1} if comes_back else {}] * 2
 

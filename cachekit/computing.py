@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 
 from cachekit import hooks
@@ -152,9 +152,11 @@ async def arun(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Awa
 
 
 def _join(flight: Flight, seconds: float) -> Outcome | None:
-    loop = running_loop()
+    loop = running_loop() or getattr(SyncToAsync.threadlocal, "main_event_loop", None)
     if loop is not None and any(one.loop is loop for one in chain(flight)):
-        return None  # what we would wait for waits for a task of this very loop, which cannot go on meanwhile
+        # what we would wait for waits for a task of this very loop, which cannot go on meanwhile; or of the loop that
+        # has lent us this thread, where it may ask the database next
+        return None
     try:
         return flight.future.result(seconds)
     except FutureTimeout:

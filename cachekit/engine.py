@@ -14,7 +14,7 @@ from cachekit.conf import Conf, conf
 from cachekit.core.capture import current, reading_primaries
 from cachekit.core.codecs import Undecodable
 from cachekit.core.entry import Found, Verdict, judge
-from cachekit.core.flights import Flights, Job
+from cachekit.core.flights import Flights
 from cachekit.core.plans import Answer, Visit, renew
 from cachekit.core.policy import Spec
 from cachekit.core.tags import touches
@@ -22,6 +22,7 @@ from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import acatch_up, ainvalidate, catch_up, invalidate, pending
 from cachekit.modes import BYPASSING, entered, mode
 from cachekit.near import Brought, Kept, brought, near_for, present
+from cachekit.remembering import memo_for
 from cachekit.stores import Store, store_for
 
 __all__ = [
@@ -60,7 +61,7 @@ def refreshing() -> Iterator[None]:
 
 def get_or_set(spec: Spec, produce: Callable[[], Any]) -> Any:
     """Return the value of `spec`, computed by `produce` unless a fresh one is stored."""
-    memo = computing.memo_for(spec)
+    memo = memo_for(spec)
     if memo is not None:
         held, version = memo.get(spec), memo.version
         return memo.kept(spec, version, resolve(spec, produce)) if held is None else held.copy(held.value)
@@ -70,7 +71,7 @@ def get_or_set(spec: Spec, produce: Callable[[], Any]) -> Any:
 
 async def aget_or_set(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Any:
     """Like `get_or_set`."""
-    memo = computing.memo_for(spec)
+    memo = memo_for(spec)
     if memo is not None:
         held, version = memo.get(spec), memo.version
         return memo.kept(spec, version, await aresolve(spec, produce)) if held is None else held.copy(held.value)
@@ -155,7 +156,7 @@ async def apeek(spec: Spec) -> Answer | None:
 
 
 def _remembered(spec: Spec) -> Answer | None:
-    memo = computing.memo_for(spec)
+    memo = memo_for(spec)
     held = memo.get(spec) if memo is not None else None
     if held is None:
         return None
@@ -259,7 +260,7 @@ def _judged(spec: Spec, store: Store, found: Found | None) -> Answer | Visit | N
     if found is not None and not spec.policy.lease:
         store.samples.note(time.monotonic(), found.epoch, found.last)  # its read point, if it is computed
     _count(spec, "error" if found is None else "hit" if verdict is Verdict.EARLY else verdict.value)
-    visit = Visit(spec, found, verdict, computing.job.get() or Job(), time.monotonic(), now, mode.get() == "refresh")
+    visit = Visit(spec, found, verdict, computing.my_job(), time.monotonic(), now, mode.get() == "refresh")
     return visit if snapshot is None else visit._replace(private=True)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import cached_property
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Unpack, overload
 
+from asgiref.sync import iscoroutinefunction
+
 from cachekit.calls import AwaitedFunction, Function, Kind
 from cachekit.core.missing import Missing
 from cachekit.exceptions import UncacheableValue
@@ -134,7 +136,7 @@ def _wrapped(given: Any, key: Key | None, name: str, options: dict[str, Any]) ->
         raise UncacheableValue(
             "A lambda has no name of its own to keep its results by: say cached(name=…), or use def."
         )
-    kind = AwaitedFunction if inspect.iscoroutinefunction(function) else Function
+    kind = AwaitedFunction if iscoroutinefunction(function) else Function
     return kind(function, door, Kind(key, binds))
 
 

@@ -23,6 +23,7 @@ from cachekit.invalidation import acatch_up, catch_up, pending
 from cachekit.memos import Memo
 from cachekit.modes import mode
 from cachekit.near import Brought, Near, brought, near_for, taken
+from cachekit.remembering import memo_for
 from cachekit.stores import Store, store_for
 
 Made = tuple[Any, Sequence[str]]
@@ -154,7 +155,7 @@ def _plan(specs: Sequence[Spec], store: Store, *, computes: bool, together: bool
     """Look, judge, have what is missing computed at once, and store it."""
     memo = None
     for spec in specs:  # one that is to be refreshed is forgotten
-        memo = computing.memo_for(spec)
+        memo = memo_for(spec)
     version = 0 if memo is None else memo.version
     values = [MISSING if memo is None else _remembered(memo, spec) for spec in specs]
     found = _absent(values)
@@ -205,6 +206,7 @@ def _filled(
     capture = Capture(begun.epoch, begun.read_point, specs[0].policy.tags, store.samples)
     capture.began = max(begun.read_point, store.now())
     made: Sequence[Made] = yield Missing(places, capture)
+    capture.close()
     cost = int((time.monotonic() - started) * 1_000_000) // len(places)
     read, saves = (capture.tags,) if together else (), []
     for at, (value, names) in zip(places, made, strict=True):

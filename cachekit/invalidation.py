@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachekit import hooks, memos, tenants
 from cachekit.conf import conf
-from cachekit.core.steps import Begin, Intend, Invalidate, Withdraw
+from cachekit.core.steps import Begin, Invalidate
 from cachekit.core.tags import EVERYTHING
 from cachekit.exceptions import CachekitError, StoreUnavailable
 from cachekit.registry import targets_of
@@ -154,16 +154,6 @@ def _done(alias: str, step: Invalidate, *, waits: bool = True) -> bool:
     return True
 
 
-def announce(told: Collection[str], mark: str) -> list[str]:
-    """Put intents: a commit that changes these tags is about to come. Return the aliases that have not got them."""
-    return _everywhere(Intend(tuple(tenants.spread(told)), mark))
-
-
-def withdraw(told: Collection[str], mark: str) -> None:
-    """Take intents back: the commit was refused. Where that fails they pass by themselves."""
-    _everywhere(Withdraw(tuple(tenants.spread(told)), mark))
-
-
 def keep(told: Collection[str], only: Collection[str]) -> None:
     """Have tags invalidated as soon as these stores answer; until then this process reads nothing from them."""
     for one in only:
@@ -223,16 +213,6 @@ def forget() -> None:
     with _lock:
         _undelivered.clear()
         _posted.clear()
-
-
-def _everywhere(step: Intend | Withdraw) -> list[str]:
-    missed = []
-    for one in aliases():
-        try:
-            store_for(one).do(step)
-        except StoreUnavailable:
-            missed.append(one)
-    return missed
 
 
 def _steps(tags: Iterable[str], why: str, by: str, mark: str, only: Collection[str]) -> list[tuple[str, Invalidate]]:

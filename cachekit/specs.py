@@ -39,6 +39,7 @@ class Options(TypedDict, total=False):
     memo: bool
     newer_than_snapshot: bool
     audit: bool
+    volatile: bool
     alias: str
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.environment import Environment
+from tests.patience import patient
 from tests.servers import Missing, Postgres, RedisServer, Server, Valkey
 from tests.twins import Call
 
@@ -38,6 +39,10 @@ def pytest_configure(config: pytest.Config) -> None:
     import django
 
     django.setup()
+
+    from tests import emptying
+
+    emptying.install()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -137,6 +142,7 @@ def use_cache(settings: Any) -> Callable[..., None]:
     """`use_cache(url, alias="default", **entries)` points an alias at another server for one test."""
 
     def use(url: str, alias: str = "default", **entries: Any) -> None:
+        entries["OPTIONS"] = patient(entries.get("OPTIONS", {}))
         former = settings.CACHES[alias]
         settings.CACHES = {**settings.CACHES, alias: {**former, "LOCATION": url, **entries}}
         _forget()

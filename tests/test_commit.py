@@ -156,6 +156,7 @@ def test_the_relay_delivers_what_another_process_left(own_valkey: Any, use_cache
 def test_a_rollback_writes_no_outbox(own_valkey: Any, use_cache: Any) -> None:
     use_cache(own_valkey.url, OPTIONS={"SOCKET_TIMEOUT": 0.3, "SOCKET_CONNECT_TIMEOUT": 0.3})
     book = make_book(title="old")
+    store_for("default").hear()
     own_valkey.kill()
 
     with pytest.raises(ZeroDivisionError), transaction.atomic():  # noqa: PT012 - the block is the transaction

@@ -46,6 +46,8 @@ class Policy:
     """Whether processes take turns computing: not worth its round trips for what takes no longer than they do."""
     audit: bool = True
     """Whether values may be computed once more and compared; not those that differ each time by themselves."""
+    volatile: bool = False
+    """Whether what SQL answers differently each time (`Now()`, `order_by("?")`) may be kept for the timeout."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, and a codec whose library is missing."""

@@ -14,7 +14,7 @@ from django.db.models.sql.compiler import SQLCompiler, SQLDeleteCompiler, SQLIns
 from cachekit import registry
 from cachekit.core.capture import Capture, current
 from cachekit.orm import forward, notices, ongoing, rawsql, replicas, snapshots, transactions, writing
-from cachekit.orm.reading import HoldsSQL, Unreadable, tags_of
+from cachekit.orm.reading import LOCKS, SAY_VOLATILE, reading_of
 from cachekit.orm.statements import compiled, known
 
 
@@ -67,14 +67,15 @@ def _reading(get_from_clause: Callable[..., Any]) -> Callable[..., Any]:
 
 def _capture(compiler: SQLCompiler, capture: Capture) -> None:
     if compiler.query.select_for_update:
-        capture.spoil("select_for_update() locks rows, which a value from a cache would not")
-    try:
-        capture.depend(*tags_of(compiler.query, compiler.connection.alias))
-    except HoldsSQL:
+        capture.spoil(LOCKS)
+    seen = reading_of(compiler)
+    capture.depend(*seen.tags)
+    if seen.holds_sql:
         compiled.set(False)  # until this statement is done: it is read as raw SQL, whole
-    except Unreadable as reason:
-        if not capture.names_tags:
-            capture.spoil(str(reason))
+    if seen.unknown and not capture.names_tags:
+        capture.spoil(f"{seen.unknown}; name its tags")
+    if seen.volatile and not capture.volatile:
+        capture.spoil(f"{seen.volatile}; {SAY_VOLATILE}")
 
 
 def _inserting(execute: Callable[..., Any]) -> Callable[..., Any]:

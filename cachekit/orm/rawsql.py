@@ -15,6 +15,7 @@ from cachekit import registry, tenants
 from cachekit.core.capture import Capture, current
 from cachekit.invalidation import invalidate_tags
 from cachekit.orm import ongoing, routines, snapshots, tables, transactions
+from cachekit.orm.reading import LOCKS, SAY_VOLATILE
 from cachekit.orm.sqltext import CTE, NEITHER, READS, Shape, Statement, Table, shape, tables_of
 
 MAKES = ("CREATE", "ALTER", "DROP")
@@ -95,6 +96,10 @@ def _capture(connection: BaseDatabaseWrapper, found: Statement, capture: Capture
     snapshots.date(capture, connection)
     families = {one: _families(one, connection) for one in found.reads}
     capture.depend(*{family for some in families.values() for family in some})
+    if found.locks:
+        capture.spoil(LOCKS)
+    if found.volatile and not capture.volatile:
+        capture.spoil(f"{found.volatile}; {SAY_VOLATILE}")
     if not capture.names_tags and (reason := _obstacle(connection, found, families)):
         capture.spoil(f"{reason}; name its tags")
 

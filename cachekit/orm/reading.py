@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from django.db.models import Field, Model
 from django.db.models.expressions import BaseExpression, Col, RawSQL, Subquery
 from django.db.models.functions import Now, Random
 from django.db.models.lookups import Exact, In, IsNull
 from django.db.models.sql import Query
+from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.where import ExtraWhere, WhereNode
 
 from cachekit import registry
 from cachekit.core.tags import MAX_ROWS
+from cachekit.orm import own_sql
 
 OWN_EXTRA = "_prefetch_related_val_"
 """How Django names the columns that prefetching a many-to-many relation adds by extra()."""
@@ -21,33 +23,49 @@ OWN_EXTRA = "_prefetch_related_val_"
 
 UNSTEADY = ("RandomUUID", "TransactionNow", "UUID4", "UUID7")
 """Functions of django.contrib.postgres and of later releases that answer differently each time."""
+LOCKS = "select_for_update() locks rows, which a value from a cache would not"
+SAY_VOLATILE = "say volatile=True to keep it for the timeout all the same"
 
 
-class Unreadable(Exception):
-    """The reason why a query's dependencies cannot be named."""
+class Reading(NamedTuple):
+    """What one SELECT depends on, and what stands in the way of keeping its answer."""
+
+    tags: tuple[str, ...]
+    unknown: str = ""
+    """Why these are not all the tags."""
+    volatile: str = ""
+    """Why it may be answered differently, though no row has changed."""
+    holds_sql: bool = False
+    """Whether part of it is SQL as text, so that only the whole statement tells."""
 
 
-class HoldsSQL(Unreadable):
-    """Part of the query is SQL as text: only the whole statement tells."""
-
-
-def tags_of(query: Query, using: str) -> Iterable[str]:
-    """Return the tags of one SELECT, of the aliases that its FROM clause uses. Raises Unreadable."""
-    if query.extra_tables or not all(name.startswith(OWN_EXTRA) for name in query.extra):
-        raise HoldsSQL("extra() holds SQL; name its tags")
-    _refuse_what_changes_by_itself(query)
+def reading_of(compiler: SQLCompiler) -> Reading:
+    """Look at one SELECT, of the aliases that its FROM clause uses."""
+    query, using = compiler.query, compiler.connection.alias
+    tags: dict[str, None] = {}
+    unknown = ""
     for alias, table in query.alias_map.items():
         if not query.alias_refcount[alias]:
             continue
         owner = registry.model_of_table(table.table_name)
         if owner is None or registry.is_own(owner):
-            raise Unreadable(f"writes to table '{table.table_name}' are not followed; name its tags")
+            unknown = f"writes to table '{table.table_name}' are not followed"
+            continue
         family, model = registry.family_of(owner, using), query.model
-        yield from registry.sources_of(owner, using)
+        tags.update(dict.fromkeys(registry.sources_of(owner, using)))
         if alias == query.base_table and model is not None and table.table_name == model._meta.db_table:
-            yield from narrowed(query, model, family)
+            tags.update(dict.fromkeys(narrowed(query, model, family)))
         else:
-            yield family
+            tags[family] = None
+    pieces = list(_expressions(query, ordering := _default_ordering(query)))
+    seen = [own_sql.seen(compiler, one) for one in pieces if own_sql.is_own(one)]
+    holds_sql = bool(query.extra_tables) or not all(name.startswith(OWN_EXTRA) for name in query.extra)
+    return Reading(
+        tuple(tags),
+        next((one.unknown for one in seen if one.unknown), unknown),
+        _volatile(pieces, (*query.order_by, *ordering)) or next((one.volatile for one in seen if one.volatile), ""),
+        holds_sql or any(one.holds_sql for one in seen) or any(isinstance(one, (RawSQL, ExtraWhere)) for one in pieces),
+    )
 
 
 def narrowed(query: Query, model: type[Model], family: str) -> Iterable[str]:
@@ -94,16 +112,16 @@ def _is_plain(value: Any) -> bool:
     return not isinstance(value, (BaseExpression, Query)) and not hasattr(value, "resolve_expression")
 
 
-def _refuse_what_changes_by_itself(query: Query) -> None:
+def _default_ordering(query: Query) -> tuple[Any, ...]:
     by_default = () if query.order_by or not query.default_ordering or not query.model else query.get_meta().ordering
-    by_default = by_default or ()
-    for expression in _expressions(query, by_default):
-        if isinstance(expression, (RawSQL, ExtraWhere)):
-            raise HoldsSQL("it holds raw SQL; name its tags")
-        if isinstance(expression, (Now, Random)) or type(expression).__name__ in UNSTEADY:
-            raise Unreadable(f"{type(expression).__name__}() answers differently each time")
-    if "?" in (*query.order_by, *by_default):
-        raise Unreadable("random order differs each time")
+    return tuple(by_default or ())
+
+
+def _volatile(pieces: Iterable[Any], ordering: Iterable[Any]) -> str:
+    for one in pieces:
+        if isinstance(one, (Now, Random)) or type(one).__name__ in UNSTEADY:
+            return f"{type(one).__name__}() answers differently each time"
+    return "random order differs each time" if "?" in ordering else ""
 
 
 def _expressions(query: Query, ordering: Iterable[Any]) -> Iterator[Any]:

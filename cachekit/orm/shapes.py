@@ -16,7 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import ForeignKey, Model, OneToOneField
+from django.db.models import Field, ForeignKey, Model, OneToOneField
 from django.db.models.expressions import Col
 from django.db.models.fields.reverse_related import ManyToOneRel, OneToOneRel
 from django.db.models.sql import Query
@@ -231,7 +231,7 @@ def _field(field: Any) -> str:
         return known[1]
     steps, step = [], field
     while True:
-        if not type(step).__module__.startswith("django."):
+        if not isinstance(step, Field) or not type(step).__module__.startswith("django."):
             raise Unknown
         steps.append(f"{step.model._meta.db_table}.{step.column}:{type(step).__qualname__}")
         if not isinstance(step, ForeignKey):

@@ -61,8 +61,11 @@ class Statement(NamedTuple):
     calls: frozenset[str] = frozenset()
     """Functions of which the parser knows nothing."""
     unreadable: str = ""
-    """Why these are not all the tables, or why the same question may be answered differently."""
+    """Why these are not all the tables."""
     writes_anything: bool = False
+    volatile: str = ""
+    """Why the same question may be answered differently, though no row has changed."""
+    locks: bool = False
 
 
 class Shape(NamedTuple):
@@ -141,6 +144,8 @@ def _joined(statements: Iterable[Statement]) -> Statement:
         frozenset().union(*(one.calls for one in every)),
         next((one.unreadable for one in every if one.unreadable), ""),
         any(one.writes_anything for one in every),
+        next((one.volatile for one in every if one.volatile), ""),
+        any(one.locks for one in every),
     )
 
 
@@ -163,8 +168,10 @@ def _statement(tree: Any) -> Statement:
         frozenset(one for one in writes if one.name),
         frozenset(one if one.name not in named or one.schema else one._replace(schema=CTE) for one in reads),
         frozenset(one.name.lower() for one in functions),
-        "it cascades to other tables" if cascades else _changes_by_itself(tree),
+        "it cascades to other tables" if cascades else "",
         cascades,
+        _changes_by_itself(tree),
+        next(tree.find_all(exp.Lock), None) is not None,
     )
 
 
@@ -211,8 +218,6 @@ def _table(one: Any) -> Table:
 def _changes_by_itself(tree: Any) -> str:
     from sqlglot import expressions as exp  # noqa: PLC0415 - as above
 
-    if next(tree.find_all(exp.Lock), None) is not None:
-        return "it locks rows, which a value from a cache would not"
     for one in tree.find_all(exp.Func, exp.Literal):
         if isinstance(one, exp.Func) and type(one).__name__.startswith(_CHANGES_BY_ITSELF):
             return f"{type(one).__name__}() answers differently each time"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections
-from django.db.models import CharField, F, Q, Value
+from django.db.models import CharField, DateTimeField, F, Field, FloatField, Func, IntegerField, Lookup, Max, Q, Value
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now, Random
 
@@ -119,10 +119,93 @@ UNREADABLE: dict[str, Callable[[], Any]] = {
     "extra(select)": lambda: list(Book.objects.extra(select={"n": "SELECT count(*) FROM zoo_author"})),
     "extra(where)": lambda: list(Book.objects.extra(where=["id IN (SELECT book_id FROM zoo_cover)"])),
     "extra(tables)": lambda: list(Book.objects.extra(tables=["zoo_author"])),
+    "a function of the project's that reads a table": lambda: list(Book.objects.annotate(n=Tables())),
+}
+
+
+class Tables(Func):
+    """Reads rows in SQL of its own."""
+
+    template = "(SELECT count(*) FROM zoo_author)"
+    output_field = IntegerField()
+
+
+class Twice(Func):
+    """Computes with its argument."""
+
+    template = "(%(expressions)s * 2)"
+    output_field = IntegerField()
+
+
+class Unlike(Lookup):
+    """The one of Django's documentation."""
+
+    lookup_name = "unlike"
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        left, of_left = self.process_lhs(compiler, connection)
+        right, of_right = self.process_rhs(compiler, connection)
+        return f"{left} <> {right}", [*of_left, *of_right]
+
+
+class Here(Func):
+    """Says the time under a name of its own."""
+
+    template = "CURRENT_TIMESTAMP"
+    output_field = DateTimeField()
+
+
+VOLATILE: dict[str, Callable[[], Any]] = {
     "random order": lambda: list(Book.objects.order_by("?")),
     "Random": lambda: list(Book.objects.annotate(n=Random())),
+    "Random in an order": lambda: list(Book.objects.order_by(Random())),
     "Now": lambda: list(Book.objects.filter(published__lt=Now())),
+    "Now in an aggregate": lambda: Book.objects.aggregate(n=Max(Now())),
+    "Now in a subquery": lambda: list(Author.objects.filter(books__in=Book.objects.filter(published__lt=Now()))),
+    "an expression of the project's": lambda: list(Book.objects.annotate(n=Here())),
+    "a function by name": lambda: list(Book.objects.annotate(n=Func(function="RANDOM", output_field=FloatField()))),
+    "in an order, by name": lambda: list(
+        Book.objects.order_by(Func(F("stock"), template="RANDOM()", output_field=FloatField()))
+    ),
 }
+
+
+@pytest.mark.parametrize("shape", VOLATILE)
+def test_what_the_database_answers_differently_is_stored_only_where_that_is_said(
+    shape: str, refused: list[str], django_assert_num_queries: Any
+) -> None:
+    populate()
+
+    def read() -> int:
+        VOLATILE[shape]()
+        return 1
+
+    plain = cached(300, name="plain")(read)
+    named = cached(300, name="named", tags=("mine",))(read)
+    kept = cached(300, name="kept", volatile=True)(read)
+
+    assert plain() == named() == kept() == 1
+
+    assert len(refused) == 2
+    assert "volatile=True" in refused[0]
+    with django_assert_num_queries(2):
+        plain(), named(), kept()
+    Book.objects.filter(pk=ONE).update(title="uno")
+    with django_assert_num_queries(1):
+        kept()
+
+
+def test_sql_of_the_projects_own_that_only_computes_leaves_a_read_as_narrow_as_it_was() -> None:
+    Field.register_lookup(Unlike)
+    try:
+        assert tags_of(lambda: list(Book.objects.filter(status="draft", stock__unlike=1))) == {"zoo.book?status=draft"}
+        assert tags_of(lambda: list(Book.objects.filter(pk=ONE).annotate(n=Twice("stock")))) == {f"zoo.book#{ONE}"}
+        assert tags_of(lambda: list(Book.objects.filter(pk=ONE).order_by(Twice(F("stock"))))) == {f"zoo.book#{ONE}"}
+        lower = Func(F("title"), function="LOWER", output_field=CharField())
+        assert tags_of(lambda: list(Book.objects.filter(pk=ONE).annotate(n=lower))) == {f"zoo.book#{ONE}"}
+    finally:
+        Field._unregister_lookup(Unlike)
+    assert tags_of(lambda: list(Book.objects.filter(pk=ONE).annotate(n=Tables()))) >= {"zoo.book", "zoo.author"}
 
 
 @pytest.fixture
@@ -167,7 +250,7 @@ def test_a_random_default_order_is_not_stored(monkeypatch: pytest.MonkeyPatch, r
 
     read()
 
-    assert refused == ["random order differs each time"]
+    assert refused == ["random order differs each time; say volatile=True to keep it for the timeout all the same"]
 
 
 def test_reads_in_a_thread_with_the_context_are_captured() -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cachekit.functions import cached
     from cachekit.localcaches import local
     from cachekit.memos import memo
-    from cachekit.orm import CachedManager, CachedQuerySet, cached_query
+    from cachekit.orm import CachedManager, CachedQuerySet, acached_query, cached_query
     from cachekit.pages import cached_view
     from cachekit.readthrough import ReadThrough
     from cachekit.tenants import tenant
@@ -29,6 +29,7 @@ __all__ = [
     "Policy",
     "ReadThrough",
     "WriteBehindCounter",
+    "acached_query",
     "ainvalidate",
     "cached",
     "cached_query",
@@ -49,6 +50,7 @@ _HOMES = {
     "Policy": "cachekit.core.policy",
     "ReadThrough": "cachekit.readthrough",
     "WriteBehindCounter": "cachekit.writebehind",
+    "acached_query": "cachekit.orm",
     "ainvalidate": "cachekit.engine",
     "cached": "cachekit.functions",
     "cached_query": "cachekit.orm",

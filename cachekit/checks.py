@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, get_type_hints
@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from cachekit import conf, databases, packers, registry, stores, tenants, triggers
 from cachekit.exceptions import ImproperStore, MissingExtra, StoreUnavailable
+from cachekit.orm import opting
 from cachekit.orm.rows import doubts_of
 from cachekit.outbox import health
 from cachekit.outbox.relaying import COMMAND
@@ -28,7 +29,7 @@ KINDS: dict[Any, tuple[type, ...]] = {
     bool | tuple[str, ...]: (bool, list, tuple),
     dict[str, Any]: (dict,),
 }
-DOORS = ("function", "view", "fragment", "query", "row")
+DOORS = ("function", "view", "fragment", "query", "row", "graphql", "session")
 
 
 @register(Tags.caches)
@@ -161,6 +162,26 @@ def check_rows(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Che
             message = f"Rows of {model._meta.label} are asked from the database each time: {reason}."
             hint = "Leave out rows= of its CachedManager, or see docs/how-to/cache-rows.md."
             found.append(Warning(message, hint=hint, obj=model, id="cachekit.W005"))
+    return found
+
+
+@register(Tags.models)
+def check_models(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Check that CACHEKIT["MODELS"] names apps and models, and says of them what can be meant."""
+    given = conf.given().get("MODELS", {}) if isinstance(getattr(settings, "CACHEKIT", {}), dict) else {}
+    if not isinstance(given, Mapping):
+        return []  # E002 says so
+    models = {model._meta.label_lower: model._meta.label for model in apps.get_models(include_auto_created=True)}
+    known = {config.label: config.label for config in apps.get_app_configs()} | models
+    found: list[CheckMessage] = []
+    for name, said in given.items():
+        if str(name).lower() not in known:
+            close = get_close_matches(str(name).lower(), known, n=1)
+            hint = f"Did you mean {known[close[0]]!r}?" if close else "Name models as Django does: 'shop.Product'."
+            found.append(Error(f"CACHEKIT['MODELS'] names {name!r}, which is no model.", hint=hint, id="cachekit.E010"))
+        elif fault := opting.fault_of(said):
+            hint = "Say {'rows': True, 'queries': 600}: each True, seconds, or options of doors."
+            found.append(Error(f"CACHEKIT['MODELS'][{name!r}] {fault}", hint=hint, id="cachekit.E010"))
     return found
 
 

@@ -60,6 +60,8 @@ class Conf:
     """How often a process sends its counts to the store; 0 turns statistics off."""
     REPLICAS: dict[str, Any] = dataclasses.field(default_factory=dict, hash=False)
     """The aliases of DATABASES that are replicas: of which other, and how many seconds they may be behind."""
+    MODELS: dict[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+    """Which apps and models answer from the cache without a word in their code: their rows, their queries."""
     NEWER_THAN_SNAPSHOT: bool = False
     """Whether a transaction that reads a snapshot is given entries that are newer than it."""
     TENANT: str = ""

@@ -26,8 +26,8 @@ from cachekit.near import Brought, Near, brought, near_for, taken
 from cachekit.remembering import memo_for
 from cachekit.stores import Store, store_for
 
-Made = tuple[Any, Sequence[str]]
-"""A value with the tags that it depends on."""
+Made = tuple[Any, Sequence[str]] | tuple[Any, Sequence[str], Capture]
+"""A value with the tags that it depends on; one that was made apart from the others with what was captured of it."""
 Plan = Generator[Any, Any, list[Any] | None]
 UNKNOWN = Found(None, b"", b"", 0, 0)
 """What is known of an entry that nobody has looked for."""
@@ -209,9 +209,11 @@ def _filled(
     capture.close()
     cost = int((time.monotonic() - started) * 1_000_000) // len(places)
     read, saves = (capture.tags,) if together else (), []
-    for at, (value, names) in zip(places, made, strict=True):
-        values[at] = value
-        if (save := _save(specs[at], capture, value, Parts(names, read, cost))) is not None:
+    for at, given in zip(places, made, strict=True):
+        values[at], names, *apart = given
+        own: list[Capture] = apart
+        parts = Parts(names, tuple(one.tags for one in own) or read, cost)
+        if (save := _save(specs[at], own[0] if own else capture, values[at], parts)) is not None:
             saves.append((save, found[at]))
     try:
         plain = tuple(save for save, one in saves if one.newest != NEVER)
@@ -290,4 +292,4 @@ def _save(spec: Spec, capture: Capture, value: Any, parts: Parts) -> steps.Save 
     if not payload or len(payload) > conf().MAX_VALUE_BYTES or len(blob) > computing.MAX_TAGS_BYTES:
         return None
     ttl = 0 if expiry == NEVER else max((expiry - capture.began) // 1000 + int(spec.policy.grace * 1000), 1)
-    return steps.Save(spec.key, seal(header, payload), ttl, blob)
+    return steps.Save(spec.key, seal(header, payload, spec.key), ttl, blob)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = pytest.StashKey[Environment]()
 S = TypeVar("S", bound=Server)
+QUIET = {"STATS_INTERVAL": 3600}
+"""What CACHEKIT says where a test sets it and does not say: no thread of one test uses the server of the next."""
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
 settings.register_profile("busy", deadline=None)  # a machine that has others to serve too is no failure
 settings.load_profile("busy")
@@ -40,9 +42,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
     django.setup()
 
+    from cachekit import conf
     from tests import emptying
 
     emptying.install()
+    given = conf.given
+    conf.given = lambda: {**QUIET, **given()}
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "rest_framework.authtoken",
     "cachekit",
     *(["demo_site.shop"] if DEMO else []),
     "tests.zoo",
@@ -123,7 +124,8 @@ def _fake_connection() -> Any:
     return FakeRedisConnection
 
 
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "cachekit.contrib.drf.schema.CachedAutoSchema"}
 CACHES = caches(REDIS_URL)
 DATABASES = databases()
 CACHEKIT = {"STATS_INTERVAL": 3600, "MAX_STALENESS": float(os.environ.get("CACHEKIT_TEST_MAX_STALENESS") or 0)}
-"""Counts are sent when a test says so: a thread of one test must not write into the server of the next."""
+"""Counts are sent when a test says so: a thread of one test must not write into the server of the next (see QUIET)."""

@@ -402,13 +402,13 @@ def test_what_is_invalidated_while_a_batch_is_computed_is_never_served(alias: st
         found = next(values)
         if found == "old":
             begun.set()
-            assert forgotten.wait(10)
+            assert forgotten.wait(60)
         return [found] * len(items)
 
     function = cached(300, name="raced", alias=alias, tags=("raced",), batch=many)(lambda x: "alone")
     slow = threading.Thread(target=lambda: function.get_many([1, 2]))
     slow.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     invalidate("raced")
     forgotten.set()
     slow.join()

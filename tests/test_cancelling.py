@@ -173,7 +173,7 @@ async def test_a_visitor_who_leaves_leaves_no_lease(settings: Any) -> None:
     assert await asyncio.to_thread(leases)
 
     await visitor.send_input({"type": "http.disconnect"})
-    await visitor.wait(30)
+    await visitor.wait(60)
 
     assert await asyncio.to_thread(leases) == []
 

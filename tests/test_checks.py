@@ -149,3 +149,33 @@ def test_w005_rows_that_cannot_be_kept_are_named() -> None:
         f"what {kind} makes of the column {column!r} may be no plain value."
         for name, (kind, column) in doubts.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "hint"),
+    [
+        ({"zoo.boook": {"rows": True}}, "'zoo.boook', which is no model", "Did you mean 'zoo.Book'?"),
+        ({"zooo": {"rows": True}}, "'zooo', which is no model", "Did you mean 'zoo'?"),
+        ({"qqqqqq": {}}, "which is no model", "Name models as Django does: 'shop.Product'."),
+        ({"zoo.book": 600}, "must be a dict", "Say {'rows': True"),
+        ({"zoo.book": {"row": True}}, "says 'row', which is neither", "Say {'rows': True"),
+        ({"zoo.book": {"queries": {"tiemout": 3}}}, "tiemout", "Say {'rows': True"),
+        ({"zoo.book": {"rows": {"tags": ("a",)}}}, "takes no 'tags'", "Say {'rows': True"),
+    ],
+)
+def test_e010_models_that_cannot_be_meant_are_named(settings: Any, given: Any, said: str, hint: str) -> None:
+    settings.CACHEKIT = {"MODELS": given}
+
+    (found,) = checks.check_models(app_configs=None)
+
+    assert found.id == "cachekit.E010"
+    assert said in found.msg
+    assert hint in (found.hint or "")
+
+
+def test_models_that_can_be_meant_are_fine(settings: Any) -> None:
+    settings.CACHEKIT = {
+        "MODELS": {"zoo": {"queries": 60}, "zoo.Book": {"rows": None}, "auth.user": {"rows": {"near": True}}}
+    }
+
+    assert checks.check_models(app_configs=None) == checks.check_settings(app_configs=None) == []

@@ -259,12 +259,12 @@ def test_what_is_being_computed_while_it_is_invalidated_is_never_served(alias: s
         found = next(values)
         if found == "old":
             begun.set()
-            assert forgotten.wait(10)
+            assert forgotten.wait(60)
         return found
 
     slow = threading.Thread(target=function)
     slow.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     function.invalidate()
     forgotten.set()
     slow.join()

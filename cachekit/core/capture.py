@@ -95,6 +95,19 @@ class Capture:
             self.oldest = min(self.oldest, inner.oldest)
             self.expiry = min(self.expiry, inner.expiry)
 
+    def beside(self) -> Capture:
+        """Return another that collects apart, from the same moment on."""
+        made = Capture(self.epoch, self.read_point, (), self._samples)
+        made.began, made.oldest, made.changed, made.strict = self.began, self.oldest, self.changed, self.strict
+        return made
+
+    def absorb(self, other: Capture) -> None:
+        """Add what another has collected."""
+        self.take_in(Header(other.epoch, other.read_point, other.oldest, other.expiry, 0, other.tags), other.read_point)
+        self.lags, self.undated = self.lags or other.lags, self.undated or other.undated
+        if other.taint:
+            self.spoil(other.taint)
+
     def date_back(self, moment: float, reason: str) -> None:
         """Note that something is read as it was at a moment (monotonic); spoilt for `reason` if no point is known."""
         point = self._before(moment)

@@ -265,7 +265,7 @@ def _attempt(
     if header is None or begun is None or not produced.ttl:
         yield from _release(visit, token)
         return produced, None
-    data, ttl = seal(header, produced.payload), 0 if produced.ttl == NEVER else produced.ttl
+    data, ttl = seal(header, produced.payload, visit.spec.key), 0 if produced.ttl == NEVER else produced.ttl
     try:
         waits = visit.spec.policy.lease or produced.lags or visit.found is None or visit.found.newest == NEVER
         saved: steps.Saved | None = yield steps.Save(visit.spec.key, data, ttl, header.tags, token, waits)

@@ -13,7 +13,7 @@ from django.db.models.sql.compiler import SQLCompiler, SQLDeleteCompiler, SQLIns
 
 from cachekit import registry
 from cachekit.core.capture import Capture, current
-from cachekit.orm import forward, notices, ongoing, rawsql, replicas, snapshots, transactions, writing
+from cachekit.orm import forward, notices, ongoing, opting, rawsql, replicas, snapshots, transactions, writing
 from cachekit.orm.reading import LOCKS, SAY_VOLATILE, reading_of
 from cachekit.orm.statements import compiled, known
 
@@ -28,6 +28,7 @@ def install() -> None:
     connection_created.connect(transactions.watch, dispatch_uid="cachekit.transactions")
     rawsql.install()
     replicas.install()
+    opting.install()
     forward.install()
     connection_created.connect(_watch_cursors, dispatch_uid="cachekit.cursors")
     connection_created.connect(notices.listen, dispatch_uid="cachekit.notices")

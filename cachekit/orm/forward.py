@@ -11,7 +11,7 @@ from django.db.models.fields.related_descriptors import ForwardManyToOneDescript
 from django.db.models.manager import Manager
 
 from cachekit.orm.bare import FETCH_ONE
-from cachekit.orm.managers import CachedManager
+from cachekit.orm.managers import CachedManager, Keeping
 from cachekit.orm.rows import Rows, rows_of
 
 
@@ -66,8 +66,9 @@ def _asks_for_the_key_alone(kind: type[Any]) -> bool:
 @lru_cache(maxsize=1024)
 def kept_rows(model: type[Model]) -> Rows | None:
     """Return how rows of a model are kept, by the first of its managers that says so."""
+    manager: Any
     for manager in model._meta.managers:
-        if isinstance(manager, CachedManager) and manager.keeps_rows is not None:
+        if isinstance(manager, Keeping) and manager.keeps_rows is not None:
             return rows_of(model, manager.keeps_rows)
     return None
 

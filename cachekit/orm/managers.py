@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Unpack, cast
 
 from django.core.exceptions import ImproperlyConfigured
@@ -9,38 +10,40 @@ from django.db import models
 
 from cachekit.conf import Conf
 from cachekit.orm.bare import adds_only
-from cachekit.orm.queries import CachedQuerySet, begin
+from cachekit.orm.queries import ByDefault, CachedQuerySet, begin
 from cachekit.orm.rows import Rows, rows_of
 from cachekit.specs import Options, policy_of
 
 
-class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: ignore[misc]
-    """A manager with `.cached()`: `objects = CachedManager()`, then `Product.objects.cached(600).filter(…)`.
+class Keeping:
+    """What a manager does whose rows, or whose querysets, answer from the cache."""
 
-    With `rows=True`, `rows=600` (seconds, None for no limit) or `rows={"timeout": 600, "alias": "rows"}`, what is
-    fetched by primary key comes from the cache: `get(pk=…)`, `in_bulk([…])`, and foreign keys to the model.
-    """
+    _cachekit_rows: tuple[tuple[str, Any], ...] | None = None
+    _cachekit_queries: ByDefault | None = None
+    _cachekit_known: Rows | None = None
 
-    def __init__(self, *, rows: bool | float | Options | None = False) -> None:
-        super().__init__()
-        self._cachekit_rows = _options(rows)
-        self._cachekit_known: Rows | None = None
-
-    def get_queryset(self) -> CachedQuerySet[Any]:
-        """Return a queryset that knows how rows are kept."""
-        found = super().get_queryset()
+    def get_queryset(self: Any) -> CachedQuerySet[Any]:
+        """Return a queryset that knows how rows are kept, and answers from the cache where all of them do."""
+        found: Any = super().get_queryset()  # type: ignore[misc]
+        if not isinstance(found, CachedQuerySet):  # a project's own manager made it by name
+            found.__class__ = caching(found.__class__)
         found._cachekit_rows = self._cachekit_rows
+        queries = self._cachekit_queries
+        if queries is not None:
+            begin(found, queries)
+        elif self.name is None:  # a manager of a relation, which was told nothing
+            found._cachekit_options = getattr(self.model._default_manager, "_cachekit_queries", None)
         return cast("CachedQuerySet[Any]", found)
 
-    def cached(self, *args: float | None, **options: Unpack[Options]) -> CachedQuerySet[Any]:
+    def cached(self: Any, *args: float | None, **options: Unpack[Options]) -> CachedQuerySet[Any]:
         """Return a queryset that answers from the cache: rows, `get`, `first`, `count`, `exists`, `aggregate`."""
         if args:
             (options["timeout"],) = args
-        found = self.get_queryset()
+        found: CachedQuerySet[Any] = self.get_queryset()
         begin(found, options)
         return found
 
-    def get(self, *args: Any, **kwargs: Any) -> Any:
+    def get(self: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the one row: from the cache of rows where its primary key is all that is asked for."""
         rows = self.rows
         if rows is not None and (value := rows.asked(args, kwargs)) is not None:
@@ -49,7 +52,7 @@ class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: igno
                 return found
         return self.get_queryset().get(*args, **kwargs)
 
-    async def aget(self, *args: Any, **kwargs: Any) -> Any:
+    async def aget(self: Any, *args: Any, **kwargs: Any) -> Any:
         """Like `get`."""
         rows = self.rows
         if rows is not None and (value := rows.asked(args, kwargs)) is not None:
@@ -64,25 +67,64 @@ class CachedManager(models.Manager.from_queryset(CachedQuerySet)):  # type: igno
         return self._cachekit_rows
 
     @property
-    def rows(self) -> Rows | None:
+    def rows(self: Any) -> Rows | None:
         """Return how rows are kept; None where they are not, or where this manager may hide some of them."""
         if self._cachekit_rows is None:
             return None
-        known = self._cachekit_known
+        known: Rows | None = self._cachekit_known
         if known is None or known.model is not self.model:
             if not adds_only(type(self)) or not adds_only(self._queryset_class):
                 return None
             known = self._cachekit_known = rows_of(self.model, self._cachekit_rows)
         return known
 
+    def keep(self, *, rows: bool | float | Options | None, queries: bool | float | Options | None) -> None:
+        """Say what is kept, in place of what was said before. Raises ImproperlyConfigured for what cannot be meant."""
+        self._cachekit_rows = options_of("rows", rows)
+        found = options_of("queries", queries)
+        self._cachekit_queries = None if found is None else ByDefault(found)
+        self._cachekit_known = None
 
-def _options(rows: bool | float | Options | None) -> tuple[tuple[str, Any], ...] | None:
-    """Return what `rows=` says, None where rows are not kept. Raises ImproperlyConfigured for what cannot be meant."""
-    if rows is False:
+
+class CachedManager(Keeping, models.Manager.from_queryset(CachedQuerySet)):  # type: ignore[misc]
+    """A manager with `.cached()`: `objects = CachedManager()`, then `Product.objects.cached(600).filter(…)`.
+
+    With `rows=True`, `rows=600` (seconds, None for no limit) or `rows={"timeout": 600, "alias": "rows"}`, what is
+    fetched by primary key comes from the cache: `get(pk=…)`, `in_bulk([…])`, and foreign keys to the model. With
+    `queries=`, which takes the same, every queryset answers from the cache as if `.cached()` had been said.
+    """
+
+    def __init__(
+        self, *, rows: bool | float | Options | None = False, queries: bool | float | Options | None = False
+    ) -> None:
+        super().__init__()
+        self.keep(rows=rows, queries=queries)
+
+
+@lru_cache(maxsize=1024)
+def caching(kind: Any) -> Any:
+    """Return a class of querysets that is like another and can answer from the cache; pickles name the other."""
+    if issubclass(kind, CachedQuerySet):
+        return kind
+
+    def reduced(self: Any) -> Any:
+        return _unpickled, (kind,), self.__getstate__()
+
+    return type(f"Cached{kind.__name__}", (CachedQuerySet, kind), {"__module__": __name__, "__reduce__": reduced})
+
+
+def _unpickled(kind: Any) -> Any:
+    made = caching(kind)
+    return made.__new__(made)
+
+
+def options_of(what: str, said: bool | float | Options | None) -> tuple[tuple[str, Any], ...] | None:
+    """Return what `rows=` or `queries=` says, None for False. Raises ImproperlyConfigured for what cannot be meant."""
+    if said is False:
         return None
-    options: Any = {} if rows is True else rows if isinstance(rows, dict) else {"timeout": rows}
+    options: Any = {} if said is True else said if isinstance(said, dict) else {"timeout": said}
     found = tuple(sorted(options.items()))
-    if strange := sorted({"tags", "codec"} & options.keys()):
+    if what == "rows" and (strange := sorted({"tags", "codec", "volatile"} & options.keys())):
         raise ImproperlyConfigured(
             f"CachedManager(rows=…) takes no {strange[0]!r}: a row depends on itself, and has a form of its own."
         )
@@ -90,6 +132,7 @@ def _options(rows: bool | float | Options | None) -> tuple[tuple[str, Any], ...]
         policy_of(Conf(), tuple(one for one in found if one[0] != "alias"))
     except (TypeError, ValueError) as error:
         raise ImproperlyConfigured(
-            f"CachedManager(rows={rows!r}): {error}. Say rows=True, a number of seconds, or rows={{'timeout': 600}}."
+            f"CachedManager({what}={said!r}): {error}."
+            f" Say {what}=True, a number of seconds, or {what}={{'timeout': 600}}."
         ) from error
     return found

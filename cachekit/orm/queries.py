@@ -2,78 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
-from hashlib import blake2b
-from typing import Any, TypeVar, Unpack, cast
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple, TypeVar, Unpack, cast
 
-import django
+from asgiref.sync import sync_to_async
 from django.core.exceptions import EmptyResultSet, FieldError
-from django.db.models import Model, Prefetch, QuerySet
+from django.db.models import Model, QuerySet
+from django.db.models.query import RawQuerySet
 
 from cachekit import engine
-from cachekit.core import keys
 from cachekit.core.policy import Spec
 from cachekit.databases import primary_of
-from cachekit.exceptions import InvalidKey
 from cachekit.orm.bare import is_bare
+from cachekit.orm.querykeys import aggregates, door_of, is_local, text_of
+from cachekit.orm.raws import cached_raw, raw_results
 from cachekit.orm.results import AS_THEY_ARE, Form, form_of, unfit
 from cachekit.orm.rows import Rows, rows_of
 from cachekit.orm.shapes import shape_of
 from cachekit.orm.told import MOST_KNOWN, ToldQuerySet
 from cachekit.packers import packer
-from cachekit.specs import CodecOf, Door, Options
+from cachekit.specs import Options
 
 M = TypeVar("M", bound=Model)
-RELEASE = ".".join(map(str, django.VERSION[:3]))
-"""Part of every key: pickled instances of another Django release warn when they are read."""
 
 
-def cached_query(queryset: QuerySet[M, Any], *args: float | None, **options: Unpack[Options]) -> list[Any]:
+def cached_query(
+    queryset: QuerySet[M, Any] | RawQuerySet[M], *args: float | None, **options: Unpack[Options]
+) -> list[Any]:
     """Return a queryset's results as a list, from the cache while nothing they depend on has been written.
 
-    Instances, dicts (`values()`) and tuples (`values_list()`) alike, prefetched relations included. A queryset with
-    `select_for_update()` always asks the database. `timeout` in seconds, None for no limit.
+    Instances, dicts (`values()`) and tuples (`values_list()`) alike, prefetched relations included; raw querysets too.
+    A queryset with `select_for_update()` always asks the database. `timeout` in seconds, None for no limit.
     """
     if args:
         (options["timeout"],) = args
-    return _results(queryset, options)
+    return raw_results(queryset, options) if isinstance(queryset, RawQuerySet) else _results(queryset, options)
 
 
-def begin(queryset: Any, options: Options) -> None:
+async def acached_query(
+    queryset: QuerySet[M, Any] | RawQuerySet[M], *args: float | None, **options: Unpack[Options]
+) -> list[Any]:
+    """Like `cached_query`."""
+    if args:
+        (options["timeout"],) = args
+    if isinstance(queryset, RawQuerySet):
+        return await sync_to_async(raw_results)(queryset, options)
+    return await _aresults(queryset, options)
+
+
+class ByDefault(dict[str, Any]):
+    """Options that a manager gives all its querysets: what is asked of the cache of rows goes there first."""
+
+
+def begin(queryset: Any, options: Any) -> None:
     """Have a queryset that was just made answer from the cache, and tell from now on by what calls others are made."""
     queryset._cachekit_options = options
     queryset._cachekit_told = "" if is_bare(queryset) else None
 
 
+class Asked(NamedTuple):
+    """What a queryset asks of the cache."""
+
+    form: Form
+    spec: Spec | None
+    """None for what always asks the database."""
+
+
 def _results(queryset: Any, options: Options) -> list[Any]:
     """Return the rows of a queryset as a list that is its reader's own."""
-    using, told = queryset.db, getattr(queryset, "_cachekit_told", None)
+    using = queryset.db
+    form, spec = _asked(queryset, using, options) or _compiled(queryset, using, options)
+    if spec is None:
+        return _related(queryset, list(cast("Any", _plain(queryset))))
+    found = engine.get_or_set(spec, lambda: form.read(_plain(queryset)))
+    return _related(queryset, form.given(found, queryset, using))
+
+
+async def _aresults(queryset: Any, options: Options) -> list[Any]:
+    """Like `_results`; only what must be compiled, or ask the database, goes to a thread."""
+    using = queryset.db
+    asked = _asked(queryset, using, options)
+    if asked is None or asked.spec is None:
+        return await sync_to_async(_results)(queryset, options)
+    form = asked.form
+    produce = sync_to_async(lambda: form.read(_plain(queryset)))
+    return _related(queryset, form.given(await engine.aget_or_set(asked.spec, produce), queryset, using))
+
+
+def _asked(queryset: Any, using: str, options: Options) -> Asked | None:
+    """Return what a queryset asks for, by the calls that made it or by its structure; None where only SQL tells."""
+    told = getattr(queryset, "_cachekit_told", None)
     called = None if told is None or "codec" in options else (queryset.model, told, primary_of(using))
     form, text = _known_rows.get(called, (AS_THEY_ARE, ""))
-    if text and queryset.model not in unfit:
-        spec: Spec | None = _door(queryset, options, form.codec_of).spec(text)
-    else:
+    if not text or queryset.model in unfit:
         shape = None if queryset.query.select_for_update else shape_of(queryset)
-        form = AS_THEY_ARE if shape is None or "codec" in options else form_of(queryset)
-        text = _text_of(queryset, using, form.name, shape)
-        spec = _door(queryset, options, form.codec_of).spec(text) if text else None
-        if called is not None and shape is not None:
+        if shape is None:
+            return None
+        form = AS_THEY_ARE if "codec" in options else form_of(queryset)
+        local = is_local(queryset)
+        text = text_of(queryset, using, form.name, shape, local=local)
+        if called is not None and not local:
             _remember(_known_rows, called, (form, text))
             queryset._cachekit_told = told  # nobody but us has seen the query, and we left it alone
-    if spec is None:
-        found = list(cast("Any", _plain(queryset)))
-    else:
-        found = form.given(engine.get_or_set(spec, lambda: form.read(_plain(queryset))), queryset, using)
-    if queryset._known_related_objects:
-        _relate(queryset, found)
-    return found
+    return Asked(form, door_of(queryset.model, options, form.codec_of).spec(text))
+
+
+def _compiled(queryset: Any, using: str, options: Options) -> Asked:
+    """Return what a queryset asks for, by its SQL."""
+    text = text_of(queryset, using, AS_THEY_ARE.name, None, local=is_local(queryset))
+    return Asked(AS_THEY_ARE, door_of(queryset.model, options, packer).spec(text) if text else None)
 
 
 class CachedQuerySet(ToldQuerySet[M]):
     """A queryset with `.cached()`: what is derived from it answers from the cache."""
 
-    _cachekit_options: Options | None = None
+    _cachekit_options: Any = None
     _cachekit_rows: tuple[tuple[str, Any], ...] | None = None
     """How rows of the model are kept one by one, where its manager says so."""
 
@@ -129,7 +172,9 @@ class CachedQuerySet(ToldQuerySet[M]):
 
     def _kept_rows(self) -> Rows | None:
         """Return how rows are kept, where this asks for all of them and nothing beside."""
-        if self._cachekit_rows is None or self._cachekit_options is not None or not is_bare(self):
+        if self._cachekit_rows is None or not is_bare(self):
+            return None
+        if self._cachekit_options is not None and type(self._cachekit_options) is not ByDefault:
             return None
         return rows_of(self.model, self._cachekit_rows)
 
@@ -138,11 +183,27 @@ class CachedQuerySet(ToldQuerySet[M]):
         value = None if rows is None else rows.asked(args, kwargs)
         return (None if value is None else rows), value
 
+    def __aiter__(self) -> AsyncIterator[Any]:
+        """Like Django's; a hit needs no thread."""
+        if self._result_cache is not None or self._cachekit_options is None:
+            return super().__aiter__()
+        return self._answered()
+
+    async def _answered(self) -> AsyncIterator[Any]:
+        self._result_cache = await _aresults(self, self._cachekit_options)
+        self._prefetch_done = True
+        for one in self._result_cache:
+            yield one
+
     def count(self) -> int:
         """Return the number of rows."""
         if self._result_cache is not None or self._cachekit_options is None:
             return super().count()
         return cast("int", self._answer("count", super().count))
+
+    async def acount(self) -> int:
+        """Like `count`."""
+        return cast("int", await self._aanswer("count", self.count))
 
     def exists(self) -> bool:
         """Tell whether there are any rows."""
@@ -150,18 +211,26 @@ class CachedQuerySet(ToldQuerySet[M]):
             return super().exists()
         return cast("bool", self._answer("exists", super().exists))
 
+    async def aexists(self) -> bool:
+        """Like `exists`."""
+        return cast("bool", await self._aanswer("exists", self.exists))
+
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return the aggregates."""
         if self._cachekit_options is None:
             return super().aggregate(*args, **kwargs)
         try:
-            what = _aggregates(self, {one.default_alias: one for one in args} | kwargs)
+            what = aggregates(self, {one.default_alias: one for one in args} | kwargs)
         except (FieldError, EmptyResultSet):  # one is made of another, or there is nothing to look through
             return super().aggregate(*args, **kwargs)
         return cast(
             "dict[str, Any]",
             self._answer(what, lambda: super(CachedQuerySet, self).aggregate(*args, **kwargs)),
         )
+
+    def raw(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what raw SQL reads, from the cache too; what may write always asks the database."""
+        return cached_raw(super().raw(*args, **kwargs), self._cachekit_options)
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the rows that the database has now."""
@@ -172,36 +241,36 @@ class CachedQuerySet(ToldQuerySet[M]):
         return super(CachedQuerySet, _plain(self)).get_or_create(*args, **kwargs)
 
     def _answer(self, what: str, produce: Any) -> Any:
+        text = self._text_of(what) or text_of(self, self.db, what, None, local=is_local(self))
+        if not text:
+            return produce()
+        return engine.get_or_set(door_of(self.model, self._cachekit_options).spec(text), produce)
+
+    async def _aanswer(self, what: str, ask: Any) -> Any:
+        """Return the answer without a thread if it is kept and needs no SQL to be found, else what `ask` answers."""
+        text = "" if self._result_cache is not None or self._cachekit_options is None else self._text_of(what)
+        if not text:
+            return await sync_to_async(ask)()
+        plain = getattr(_plain(self), what)
+        return await engine.aget_or_set(door_of(self.model, self._cachekit_options).spec(text), sync_to_async(plain))
+
+    def _text_of(self, what: str) -> str:
+        """Return what makes the key of an answer, by the calls or the structure; nothing where only SQL tells."""
         using, told = self.db, self._cachekit_told
         called = None if told is None else (self.model, told, primary_of(using), what)
         text = _known_answers.get(called, "")
-        if not text:
-            shape = shape_of(self)
-            text = _text_of(self, using, what, shape)
-            if called is not None and shape is not None and text:
+        if not text and (shape := shape_of(self)) is not None:
+            local = is_local(self)
+            text = text_of(self, using, what, shape, local=local)
+            if called is not None and text and not local:
                 _remember(_known_answers, called, text)
                 self._cachekit_told = told  # nobody but us has seen the query, and we left it alone
-        if not text:
-            return produce()
-        return engine.get_or_set(_door(self, self._cachekit_options or {}).spec(text), produce)
+        return text
 
 
 def _routed(queryset: Any) -> tuple[str | None, dict[str, Any]]:
     """Return the database that a queryset names, and what it tells routers."""
     return queryset._db, queryset._hints  # noqa: SLF001 - a queryset's own
-
-
-def _door(queryset: Any, options: Options, codec_of: CodecOf = packer) -> Door:
-    label = queryset.model._meta.label_lower
-    try:
-        return _known_door(label, tuple(options.items()), codec_of)
-    except TypeError:  # an option is something that does not hash: Door says what is wrong with it
-        return Door("query", label, options, codec_of)
-
-
-@lru_cache(maxsize=1024)
-def _known_door(label: str, options: tuple[tuple[str, Any], ...], codec_of: CodecOf) -> Door:
-    return Door("query", label, dict(options), codec_of)
 
 
 _known_rows: dict[Any, tuple[Form, str]] = {}
@@ -215,56 +284,6 @@ def _remember(known: dict[Any, Any], called: Any, found: Any) -> None:
     known[called] = found
 
 
-def _text_of(queryset: Any, using: str, what: str, shape: tuple[Any, ...] | None) -> str:
-    """Return what tells results from all others in their key; nothing for what is not to be cached, or makes no key."""
-    if queryset.query.select_for_update:
-        return ""
-    if shape is not None:
-        told = repr((RELEASE, what, primary_of(using), shape)).encode("utf-8", "surrogatepass")
-        return blake2b(told, digest_size=16).hexdigest()
-    try:
-        return keys.fingerprint(RELEASE, what, *_identity(queryset))
-    except (EmptyResultSet, InvalidKey):
-        return ""
-
-
-def _identity(queryset: Any) -> Iterable[Any]:
-    """Yield all that tells one queryset's results from another's."""
-    sql, params = queryset.query.get_compiler(queryset.db).as_sql()
-    iterable = queryset._iterable_class
-    yield from (primary_of(queryset.db), queryset.model._meta.label_lower, sql, iterable.__qualname__, queryset._fields)
-    yield tuple(map(_parameter, params))
-    # the same SQL is read into another type where an expression says so
-    yield [(name, type(one.output_field).__qualname__) for name, one in queryset.query.annotation_select.items()]
-    for lookup in queryset._prefetch_related_lookups:
-        if not isinstance(lookup, Prefetch):
-            yield lookup
-            continue
-        yield (lookup.prefetch_through, lookup.prefetch_to)
-        if lookup.queryset is not None:
-            yield tuple(_identity(lookup.queryset))
-
-
-def _aggregates(queryset: Any, named: dict[str, Any]) -> str:
-    """Return a text that tells these aggregates from all others: their SQL, with the joins that they need."""
-    query = queryset.query.chain()
-    compiler = query.get_compiler(queryset.db)
-    compiler.setup_query()
-    found = []
-    for name, expression in named.items():
-        resolved = expression.resolve_expression(query, allow_joins=True, reuse=None, summarize=True)
-        sql, params = compiler.compile(resolved)
-        found.append((name, sql, tuple(map(_parameter, params)), type(resolved.output_field).__qualname__))
-    joins, params = compiler.get_from_clause()
-    return keys.fingerprint("aggregate", found, joins, tuple(map(_parameter, params)))
-
-
-def _parameter(value: Any) -> Any:
-    """Return a query's parameter as something that makes a key; adapters of database drivers wrap plain values."""
-    inner = getattr(value, "obj", value)
-    return inner if inner is value else (type(value).__name__, repr(inner))
-
-
 def _plain(queryset: Any) -> CachedQuerySet[Any]:
     """Return a copy that asks the database, each time."""
     plain = queryset._chain()
@@ -273,7 +292,7 @@ def _plain(queryset: Any) -> CachedQuerySet[Any]:
     return cast("CachedQuerySet[Any]", plain)
 
 
-def _relate(queryset: Any, found: list[Any]) -> None:
+def _related(queryset: Any, found: list[Any]) -> list[Any]:
     """Point rows back to the objects through which they were asked for, as Django does for rows it fetched."""
     for field, known in queryset._known_related_objects.items():
         for one in found:
@@ -281,3 +300,4 @@ def _relate(queryset: Any, found: list[Any]) -> None:
                 related = known.get(getattr(one, field.attname, None))
                 if related is not None:
                     setattr(one, field.name, related)
+    return found

@@ -25,7 +25,7 @@ from cachekit.exceptions import UncacheableValue
 from cachekit.orm.instances import Maker, maker_of
 from cachekit.orm.statements import fetch_row, fetch_rows
 from cachekit.packers import row_codec
-from cachekit.specs import policy_of
+from cachekit.specs import policy_of, surroundings
 from cachekit.stores import store_for
 
 logger = logging.getLogger("cachekit.rows")
@@ -64,6 +64,8 @@ class Rows:
         self._kind = kind_of(self.pk)
         self._maker: Maker = maker_of(model)
         self._start = f":e:row:{self.label}:{_columns(concrete)}:"
+        self._is_local = any(map(is_foreign, concrete._meta.concrete_fields))
+        """Whether language or time zone may change what becomes of its columns."""
 
     def asked(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Return the primary key that `get(…)` asks for and nothing beside; None for any other question."""
@@ -148,6 +150,8 @@ class Rows:
             self._policy = self._policy_of(given)
         alias = self._alias or given.ALIAS
         owner = f"@{name}:" if given.TENANT and (name := tenants.current()) else ""
+        if self._is_local:
+            owner += f"{fingerprint(*surroundings())[:8]}:"
         key = f"{store_for(alias).prefix}{self._start}{owner}{primary_of(using)}:{text}"
         return Spec(alias, key, "row", self.label, self._policy[1], row_codec(alias))
 

@@ -82,7 +82,7 @@ class Ledger(Asking):
         asked = b"%b%b%b%b" % (pack("GET", step.key), ask.payload, proof, self._probe)
         data, *replies = raised((yield Exchange(asked, ask.replies + proofs + 2)))
         attested = replies[ask.replies : -1]
-        header, payload = unseal(data)
+        header, payload = unseal(data, step.key)
         if header is not None and header.tags != guess:
             try:
                 ask = self.ask(header.tags)

@@ -86,7 +86,7 @@ class MemoryStore:
                 kept = None
             if kept is not None:
                 self.entries.move_to_end(key)
-            header, payload = unseal(kept.data if kept else None)
+            header, payload = unseal(kept.data if kept else None, key)
             newest = self._newest(header.tags) if header else 0
             return Found(header, payload, self._epoch, self._last, newest)
 

@@ -16,3 +16,9 @@ from cachekit import CachedManager
 def test_rows_that_cannot_be_meant_are_refused_where_they_are_written(rows: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"CachedManager\(rows="):
         CachedManager(rows=rows)
+
+
+@pytest.mark.parametrize("queries", ["soon", -1, {"tiemout": 3}, {"tags": "a"}])
+def test_queries_that_cannot_be_meant_are_refused_where_they_are_written(queries: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"CachedManager\(queries="):
+        CachedManager(queries=queries)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import models, transaction
+from asgiref.sync import sync_to_async
+from django.db import connection, models, transaction
 from django.db.models import (
     Avg,
     CharField,
@@ -23,9 +26,23 @@ from django.db.models import (
     Sum,
     Value,
 )
+from django.db.models.functions import TruncDay
+from django.utils import timezone, translation
+from django.utils.functional import SimpleLazyObject, lazy as django_lazy
 
-from cachekit import CachedManager, CachedQuerySet, cached, cached_query, invalidate
-from tests.orm.world import ADA, BOB, EVE, NONE, ONE, THREE, TWO, populate
+from cachekit import (
+    CachedManager,
+    CachedQuerySet,
+    acached_query,
+    cached,
+    cached_query,
+    invalidate,
+    registry,
+    tenant,
+    uncached,
+)
+from tests.orm.world import ADA, BLUE, BOB, EVE, NONE, ONE, RED, THREE, TWO, populate
+from tests.zoo.kept import Sheet
 from tests.zoo.models import Author, Book, Novel, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -229,3 +246,196 @@ def test_empty_results_are_kept_until_a_row_appears(django_assert_num_queries: A
         assert cached_query(nothing) == []
     Book.objects.create(pk=NONE, title="x", author_id=ADA, status="sold")
     assert len(cached_query(nothing)) == 1
+
+
+def test_raw_querysets_are_kept_until_one_of_their_tables_is_written(django_assert_num_queries: Any) -> None:
+    sql = "SELECT b.*, a.name AS writer FROM zoo_book b JOIN zoo_author a ON a.id = b.author_id WHERE b.id IN (%s, %s)"
+    shapes: list[Callable[[], Any]] = [
+        lambda: list(books().raw(sql, [ONE, TWO])),
+        lambda: list(books().raw(sql, [ONE, THREE])),
+        lambda: list(books().raw("SELECT * FROM zoo_book WHERE title = %(title)s", {"title": "one"})),
+        lambda: list(books().raw("SELECT * FROM zoo_book").using("default").prefetch_related("tags")),
+        lambda: cached_query(Book.objects.raw(sql, [TWO, ONE]), 60),
+        lambda: [tag.name for one in books().prefetch_related("tags").raw(sql, [ONE, ONE]) for tag in one.tags.all()],
+    ]
+
+    first = [shape() for shape in shapes]
+
+    assert {book.writer for book in first[0]} == {"Ada"}
+    with django_assert_num_queries(0):
+        assert [shape() for shape in shapes] == first
+    with django_assert_num_queries(1):
+        list(books().raw("SELECT * FROM zoo_book").iterator())
+    Author.objects.filter(pk=ADA).update(name="Adele")
+    assert {book.writer for book in shapes[0]()} == {"Adele"}
+    with django_assert_num_queries(2):
+        for _ in range(2):
+            list(books().raw("UPDATE zoo_book SET stock = stock + 1 RETURNING *"))
+
+
+def test_what_language_and_time_zone_change_is_kept_apart(django_assert_num_queries: Any) -> None:
+    class Spoken(models.CharField):  # type: ignore[type-arg]
+        """Reads what the visitor reads."""
+
+        def from_db_value(self, value: str, expression: Any, connection: Any) -> str:
+            return f"{value} in {translation.get_language()}"
+
+    class Sign(models.Model):
+        title = Spoken(max_length=200)
+        objects = CachedManager(rows=True)
+
+        class Meta:
+            app_label = "zoo"
+            managed = False
+            db_table = "zoo_book"
+
+    spoken: list[Callable[[], Any]] = [
+        lambda: [one.title for one in Sign.objects.cached(60).filter(pk=ONE)],
+        lambda: list(Sign.objects.cached(60).filter(pk=ONE).values_list("title", flat=True)),
+        lambda: [Sign.objects.get(pk=ONE).title],
+        lambda: [Sign.objects.cached(60).filter(pk=ONE).aggregate(n=Max("title"))["n"]],
+    ]
+    Sheet.objects.create(at=datetime.datetime(2024, 1, 1, 23, 30, tzinfo=datetime.UTC))
+    sheets: Any = CachedQuerySet(Sheet).cached(60)
+    moved: list[Callable[[], Any]] = [
+        lambda: list(sheets.dates("at", "day")),
+        lambda: list(sheets.datetimes("at", "hour")),
+        lambda: list(sheets.annotate(n=TruncDay("at")).values_list("n")),
+        lambda: sheets.filter(at__hour=23).count(),
+        lambda: sheets.filter(at__date=datetime.date(2024, 1, 2)).exists(),
+    ]
+
+    try:
+        for _ in range(2):
+            for language in ("en", "de"):
+                with translation.override(language):
+                    assert [read() for read in spoken] == [[f"one in {language}"]] * len(spoken)
+        for zone in ("UTC", "Asia/Tokyo", "UTC"):
+            with timezone.override(ZoneInfo(zone)):
+                with uncached():
+                    expected = [read() for read in moved]
+                assert [read() for read in moved] == expected
+                with django_assert_num_queries(0):
+                    assert [read() for read in moved] == expected
+    finally:
+        Sign._meta.apps.all_models["zoo"].pop("sign")
+        Sign._meta.apps.clear_cache()
+
+
+def test_values_that_are_only_known_later_make_keys_as_what_they_are(django_assert_num_queries: Any) -> None:
+    status = ["draft"]
+    lazy: Any = SimpleLazyObject(lambda: Author.objects.get(pk=ADA))
+    late: Any = django_lazy(lambda: status[0], str)
+
+    for _ in range(2):
+        assert books().filter(author=lazy).count() == 2
+        assert books().filter(status=late()).count() == 2
+    status[0] = "sold"
+    assert books().filter(status=late()).count() == 0
+    with django_assert_num_queries(0):
+        assert books().filter(author=lazy).count() == 2
+
+
+def test_a_relation_compared_with_instances_has_an_entry() -> None:
+    one = Book.objects.get(pk=ONE)
+    authors: Any = CachedQuerySet(Author).cached(60)
+
+    for _ in range(2):
+        assert [a.pk for a in authors.filter(books__in=[one])] == [ADA]
+        assert [a.pk for a in authors.filter(books=one)] == [ADA]
+        assert [tag.pk for tag in CachedQuerySet(Tag).cached(60).filter(books__in=[one]).order_by("pk")] == [RED, BLUE]
+
+
+@pytest.mark.postgres
+def test_array_and_json_lookups_have_entries_of_their_own(django_assert_num_queries: Any) -> None:
+    from django.contrib.postgres.fields import ArrayField
+
+    class Poll(models.Model):
+        votes = ArrayField(models.IntegerField())
+        data = models.JSONField(default=dict)
+        objects = CachedManager()
+
+        class Meta:
+            app_label = "zoo"
+
+    questions: list[Callable[[Any], Any]] = [
+        lambda polls: polls.filter(votes__contains=[1]).count(),
+        lambda polls: polls.filter(votes__overlap=[2, 3]).count(),
+        lambda polls: polls.filter(votes__0=1).count(),
+        lambda polls: polls.filter(votes__len=2).count(),
+        lambda polls: polls.filter(votes=[1, 2]).count(),
+        lambda polls: polls.filter(data__a__b=1).count(),
+        lambda polls: polls.filter(data__contains={"a": {}}).count(),
+        lambda polls: polls.filter(data__has_any_keys=["a", "c"]).count(),
+        lambda polls: list(polls.values_list("votes", "data")),
+    ]
+
+    try:
+        with connection.schema_editor() as editor:
+            editor.create_model(Poll)
+        registry._models.cache_clear()
+        Poll.objects.create(votes=[1, 2], data={"a": {"b": 1}})
+        for _ in range(2):
+            plain = [question(Poll._base_manager.all()) for question in questions]
+            assert [question(Poll.objects.cached(60)) for question in questions] == plain
+            with django_assert_num_queries(0):
+                assert [question(Poll.objects.cached(60)) for question in questions] == plain
+            Poll.objects.create(votes=[3], data={"c": 1})
+    finally:
+        Poll._meta.apps.all_models["zoo"].pop("poll")
+        Poll._meta.apps.clear_cache()
+        registry._models.cache_clear()
+        with connection.schema_editor() as editor:
+            editor.delete_model(Poll)
+
+
+def test_the_tenant_and_the_database_are_part_of_the_key(settings: Any, django_assert_num_queries: Any) -> None:
+    settings.CACHEKIT = {**settings.CACHEKIT, "TENANT": "tests.orm.test_rows.nobody"}
+
+    for name in ("a", "b"):
+        with tenant(name), django_assert_num_queries(1):
+            for _ in range(2):
+                books().filter(title="one").count()
+
+
+async def test_awaited_queries_hit_too() -> None:
+    questions: list[Callable[[Any], Any]] = [
+        lambda rows: _listed(rows.filter(status="draft").order_by("pk")),
+        lambda rows: rows.aget(pk=ONE),
+        lambda rows: rows.acount(),
+        lambda rows: rows.filter(status="sold").aexists(),
+        lambda rows: rows.order_by("pk").afirst(),
+        lambda rows: rows.order_by("pk").alast(),
+        lambda rows: rows.aearliest("price"),
+        lambda rows: rows.alatest("price"),
+        lambda rows: rows.ain_bulk([ONE, TWO]),
+        lambda rows: rows.acontains(Book(pk=ONE)),
+        lambda rows: rows.aaggregate(n=Sum("stock"), twice=F("n") * 2),
+        lambda rows: _listed(rows.annotate(n=Count("tags")).order_by("pk").values_list("n")),
+        lambda rows: acached_query(Book.objects.filter(author=ADA).order_by("pk"), 60),
+        lambda rows: acached_query(Book.objects.raw("SELECT * FROM zoo_book ORDER BY id"), 60),
+        lambda rows: acached_query(Book.objects.annotate(n=Count("tags")).order_by("pk"), 60),
+    ]
+    asked: list[str] = []
+
+    def note(execute: Any, sql: str, *args: Any) -> Any:
+        asked.append(sql)
+        return execute(sql, *args)
+
+    def watch() -> None:
+        connection.execute_wrappers.append(note)
+
+    await sync_to_async(watch)()
+    plain = [await question(CachedQuerySet(Book)) for question in questions]
+    assert [await question(books()) for question in questions] == plain
+    asked.clear()
+    assert [await question(books()) for question in questions] == plain
+    assert asked == []
+    await Book.objects.filter(pk=ONE).aupdate(title="uno", status="sold")
+    for question in questions:
+        assert await question(books()) == await question(CachedQuerySet(Book))
+    await sync_to_async(lambda: connection.execute_wrappers.remove(note))()
+
+
+async def _listed(queryset: Any) -> list[Any]:
+    return [one async for one in queryset]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection
 from django.db.models import Count, F, Q, QuerySet
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from cachekit import cached_query
+from cachekit.testing import reset
+from tests.emptying import empty
 from tests.orm.world import ADA, BLUE, BOB, EVE, FOUR, ONE, RED, THREE, TWO, populate
 from tests.zoo.models import Author, Book
 
@@ -90,11 +92,8 @@ def write(kind: str, where: Any, status: str, author: int) -> None:
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(questions=st.lists(QUESTIONS, min_size=3, max_size=6), writes=st.lists(WRITES, min_size=1, max_size=4))
 def test_cached_answers_are_the_databases(questions: list[Any], writes: list[Any]) -> None:
-    with transaction.atomic():
-        Book.objects.all().delete()
-        for model in reversed(list(Book._meta.apps.get_app_config("zoo").get_models())):
-            if model._meta.managed:
-                model._base_manager.all().delete()
+    empty(connection)
+    reset()
     populate()
 
     for deed in ((), *writes):

@@ -272,3 +272,13 @@ if hasattr(models, "DB_CASCADE"):  # Django 6.1
 
 
 from tests.zoo import kept  # noqa: E402, F401 - it refers to the models above
+
+
+class RevokedToken(models.Model):
+    """A token that must not be taken any more."""
+
+    jti = models.CharField(max_length=255, primary_key=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.jti

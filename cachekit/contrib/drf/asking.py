@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from rest_framework.renderers import AdminRenderer, BrowsableAPIRenderer, HTMLFo
 from cachekit.contrib.drf.freezing import framed, opened
 from cachekit.contrib.drf.rights import rights_of
 from cachekit.contrib.drf.rules import Rules
-from cachekit.contrib.drf.watching import Reads, watching
+from cachekit.contrib.drf.watching import Reads, user_of, watching
 from cachekit.core import keys
 from cachekit.exceptions import InvalidKey
 from cachekit.sharing import wsgi_name
@@ -73,25 +74,34 @@ def asked_of(view: Any, request: Any, rules: Rules) -> Asked:
         raise Passes(reason)
     query = _canonical(view, request, rules)
     below, renderer = request._request, request.accepted_renderer  # noqa: SLF001 - there is no other way to it
-    permits = {"query", *rules.headers, *(rules.words & {"auth", "cookie"})}
     parts: list[Any] = [
         (below.scheme, below.get_host(), below.path, query.urlencode(), surroundings()),
         (type(renderer), renderer.format, request.accepted_media_type, request.version),
-        [below.META.get(wsgi_name(name)) for name in rules.headers],
     ]
+    permits = varied(request, rules, parts) | {"query"}
+    parts.append(_known(_kept_on, view, request, rules))
+    return Asked(query, keys.fingerprint(*parts), permits)
+
+
+def varied(request: Any, rules: Rules, parts: list[Any]) -> frozenset[str]:
+    """Add what an author said that it counts to the parts of a key; return what may be asked of the request for that.
+
+    Raises Passes for what cannot be told from another.
+    """
+    permits = {*rules.headers, *(rules.words & {"auth"})}
+    parts.append([request._request.META.get(wsgi_name(name)) for name in rules.headers])  # noqa: SLF001
     if rules.by_user:
         permits.add("user")
-        parts.append(("user", _known(_user, request)))
+        parts.append(("user", _known(_user, request, rules)))
     if rules.by_rights:
-        parts.append(("rights", rights_of(request.user)))
+        parts.append(("rights", rights_of(user_of(request, rights=True))))
     if "auth" in rules.words:
         parts.append(_known(_auth, request))
     if rules.functions:
         with watching(request, Reads()) as reads:
             parts.append([_known(function, request) for function in rules.functions])
         permits |= reads.seen
-    parts.append(_known(_kept_on, view, request, rules))
-    return Asked(query, keys.fingerprint(*parts), frozenset(permits))
+    return frozenset(permits)
 
 
 def _obstacle(request: Any, rules: Rules) -> str:
@@ -116,16 +126,25 @@ def _known(ask: Any, *about: Any) -> bytes:
         raise Passes(ask.__name__.strip("_")) from error
 
 
-def _user(request: Any) -> Any:
-    """Return who asks, by all that their row holds; None for nobody."""
-    user = opened(request.user)
+def _user(request: Any, rules: Rules) -> Any:
+    """Return who asks, by all that their row holds but what makes no difference; None for nobody."""
+    user = opened(user_of(request))
     if user is None or getattr(user, "is_anonymous", False) is True:
         return None
     if hasattr(user, "_meta"):
-        return user
+        return _without(user, rules)
     if getattr(user, "pk", None) is None:
         raise InvalidKey("A user without a primary key cannot be told from another.")
     return type(user), user.pk, vars(user)
+
+
+def _without(user: Any, rules: Rules) -> Any:
+    left_out = {one.removeprefix("user.") for one in rules.ignore if one.startswith("user.")}
+    if left_out:
+        user = copy.copy(user)
+        for name in left_out & vars(user).keys():
+            del vars(user)[name]
+    return user
 
 
 def _auth(request: Any) -> Any:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth import get_backends
-from django.contrib.auth.backends import ModelBackend, RemoteUserBackend
+from django.conf import settings
 from django.db.models import Model
 
 from cachekit.contrib.drf.freezing import opened
 from cachekit.contrib.drf.watching import forget_rights
 from cachekit.functions import cached
 
-KNOWN = frozenset({ModelBackend, RemoteUserBackend})
+KNOWN = frozenset({f"django.contrib.auth.backends.{name}" for name in ("ModelBackend", "RemoteUserBackend")})
 """Backends that look permissions up in the database and nowhere else, so that each change is heard of."""
 
 
@@ -24,7 +23,7 @@ def rights_of(user: Any) -> Any:
         return flags
     if getattr(user, "is_superuser", False):
         return (*flags, "all")
-    known = isinstance(user, Model) and KNOWN.issuperset(map(type, get_backends()))
+    known = isinstance(user, Model) and KNOWN.issuperset(settings.AUTHENTICATION_BACKENDS)
     return (*flags, permissions(user, *flags) if known else sorted(user.get_all_permissions()))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypedDict, cast
 
 from rest_framework.request import Request
 
@@ -72,16 +72,14 @@ def rules_of(said: Mapping[str, Any]) -> Rules:
     """Check what was said. Raises TypeError or ValueError for what cannot be meant."""
     given = dict(said)
     rules = Rules(
-        vary=_several("vary", given.pop("vary", None if given.get("public") else ("user",)) or ()),
+        vary=several("vary", given.pop("vary", None if given.get("public") else ("user",)) or ()),
         public=bool(given.pop("public", False)),
-        params=None if given.get("params") is None else _several("params", given["params"]),
+        params=None if given.get("params") is None else several("params", given["params"]),
         max_age=given.pop("max_age", 0),
         not_found=bool(given.pop("not_found", False)),
-        ignore=frozenset(_several("ignore", given.pop("ignore", ()))),
-        options=Options(**{name: value for name, value in given.items() if name != "params"}),  # type: ignore[typeddict-item]
+        ignore=frozenset(several("ignore", given.pop("ignore", ()))),
+        options=options_of({name: value for name, value in given.items() if name != "params"}, Said.__annotations__),
     )
-    if unknown := sorted(rules.options.keys() - Options.__annotations__.keys()):
-        raise TypeError(f"A cached answer has no option {unknown[0]!r}; it has {', '.join(sorted(_known()))}.")
     if not isinstance(rules.max_age, int) or isinstance(rules.max_age, bool) or rules.max_age < 0:
         raise ValueError(f"max_age is a whole number of seconds, 0 or more; not {rules.max_age!r}")
     own = sorted(rules.words & PERSONAL)
@@ -91,11 +89,16 @@ def rules_of(said: Mapping[str, Any]) -> Rules:
     return rules
 
 
-def _several(name: str, value: Any) -> tuple[Any, ...]:
+def several(name: str, value: Any) -> tuple[Any, ...]:
+    """Return names as a tuple. Raises TypeError for one name that is none."""
     if isinstance(value, str):
         raise TypeError(f"{name} is a tuple of names; write {name}=({value!r},)")
     return tuple(value)
 
 
-def _known() -> set[str]:
-    return {*Options.__annotations__, *Said.__annotations__}
+def options_of(given: Mapping[str, Any], others: Iterable[str] = ()) -> Options:
+    """Return the options of a door. Raises TypeError for what is none; `others` may be said beside them."""
+    known = Options.__annotations__
+    if unknown := sorted(given.keys() - known.keys()):
+        raise TypeError(f"There is no option {unknown[0]!r} here; there are {', '.join(sorted([*known, *others]))}.")
+    return cast("Options", dict(given))

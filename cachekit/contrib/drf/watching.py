@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from django.http import QueryDict
 from rest_framework.request import Request
+from rest_framework.settings import api_settings
 
 from cachekit.contrib.drf.freezing import REMEMBERED, opened
 
@@ -130,6 +132,30 @@ def _note_header(reads: Reads, name: str) -> None:
         reads.note(name)
 
 
+class _Query(Mapping[str, Any]):
+    """A query string; which parameters are looked at is noted, but for the one that every link repeats."""
+
+    def __init__(self, query: QueryDict, reads: Reads) -> None:
+        self._query = query
+        self._reads = reads
+
+    def __getitem__(self, name: str) -> Any:
+        if name != api_settings.URL_FORMAT_OVERRIDE:
+            self._reads.note("query")
+        return self._query[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._reads.note("query")
+        return iter(self._query)
+
+    def __len__(self) -> int:
+        return len(self._query)
+
+    def __getattr__(self, name: str) -> Any:
+        self._reads.note("query")
+        return getattr(self._query, name)
+
+
 class _Watched:
     """What a request's class is replaced by while an answer is computed."""
 
@@ -165,8 +191,11 @@ class _Watched:
     @property
     def query_params(self) -> Any:
         """Return the query string, parsed."""
-        self._cachekit_reads.note("query")
-        return self._request.GET
+        reads, given = self._cachekit_reads, self._request.GET
+        if "query" not in reads.permits:
+            return _Query(given, reads)
+        reads.note("query")
+        return given
 
     GET = query_params
 
@@ -225,6 +254,16 @@ def watching(request: Any, reads: Reads) -> Iterator[Reads]:
         del request._cachekit_reads  # noqa: SLF001 - ours
         if watched is not None and below.__dict__.get("user") is watched:
             below.user = user
+
+
+def user_of(request: Any, *, rights: bool = False) -> Any:
+    """Return who asks; for a key that tells who it is, or only what they may do. Whoever watches hears of it."""
+    reads: Reads | None = vars(request).get("_cachekit_reads")
+    if reads is None:
+        return request.user
+    if not (rights and reads.allowed):
+        reads.note("user")
+    return Request.user.fget(request)  # type: ignore[attr-defined]
 
 
 def forget_rights(user: Any) -> None:

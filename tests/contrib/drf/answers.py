@@ -90,6 +90,13 @@ def title(view: Any, request: Any) -> Response:
     return Response({"title": get_object_or_404(Book, pk=view.kwargs["pk"]).title})
 
 
+def racing(view: Any, request: Any) -> Response:
+    """Tell titles, and change them meanwhile."""
+    response = Response(list(Book.objects.values_list("title", flat=True)))
+    Book.objects.update(title=f"title {len(CALLS)}")
+    return response
+
+
 NEVER: dict[str, Respond] = {
     "created": lambda view, request: Response({}, status=201),
     "no content": lambda view, request: Response(status=204),

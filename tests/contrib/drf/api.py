@@ -248,6 +248,7 @@ urlpatterns = [
     path("", include(router.urls)),
     *(path(f"never/{name.replace(' ', '_')}/", made(respond, vary=())) for name, respond in NEVER.items()),
     path("mine/", made(greeting)),
+    path("mine/but/", made(number, ignore=("user.last_login",))),
     path("mine/browsable/", made(greeting, Several)),
     path("shared/", made(number, vary=())),
     path("public/", made(number, public=True)),
@@ -268,5 +269,9 @@ urlpatterns = [
     path("word/", made(answers.word, vary=("user", "auth"))),
     path("cart/", made(answers.cart, vary=("user", "cookie"))),
     path("missing/<int:pk>/", made(answers.title, vary=(), not_found=True)),
+    path("racing/", made(answers.racing, vary=())),
+    path("aged/", made(number, max_age=30)),
+    path("controlled/", made(lambda v, r: Response({}, headers={"Cache-Control": "public, max-age=5"}))),
+    path("tagged/", made(lambda v, r: Response({}, headers={"ETag": '"mine"'}))),
     path("signed/", made(number, Signed, vary=())),
 ]

@@ -52,6 +52,15 @@ def test_what_a_user_is_called_is_part_of_the_question(ask: Ask, alice: User) ->
     assert ask("mine/", "alicia").json()["hello"] == "alicia"
 
 
+def test_what_changes_with_each_visit_may_be_left_out(ask: Ask, alice: User) -> None:
+    for where, expected in (("mine/", ["MISS", "MISS"]), ("mine/but/", ["MISS", "HIT"])):
+        results = []
+        for _ in range(2):
+            User.objects.filter(pk=alice.pk).update(last_login=timezone.now())
+            results.append(seen(ask(where, alice)))
+        assert results == expected
+
+
 def test_all_share_what_says_so(ask: Ask, alice: User, bob: User) -> None:
     for where, control in (("shared/", "private, no-cache"), ("public/", "public, no-cache")):
         responses = [ask(where, person) for person in (alice, bob, None)]

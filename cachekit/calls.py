@@ -36,6 +36,7 @@ class Function:
     __qualname__: str
 
     def __init__(self, function: Callable[..., Any], door: Door, kind: Kind) -> None:
+        self.__name__ = self.__qualname__ = door.name  # which objects that are called have not
         functools.update_wrapper(self, function)
         self._function = function
         self._door = door

@@ -95,6 +95,13 @@ def person(monkeypatch: pytest.MonkeyPatch) -> Any:
     return Author
 
 
+class Adder:
+    """An object that is called."""
+
+    def __call__(self, x: int) -> int:
+        return x + 1
+
+
 @cached(300)
 def module_level(x: int) -> int:
     return x
@@ -168,6 +175,8 @@ def test_a_cached_function_passes_for_one() -> None:
     assert repr(module_level) == "<cached module_level>"
     assert cached(300, name="by_name")(lambda function: 1)(module_level) == 1
     assert list(inspect.signature(module_level).parameters) == ["x"]
+    assert repr(cached(300, name="object")(cast("Any", Shop.plain))) == "<cached Shop.plain>"
+    assert repr(cached(300, name="object")(Adder())) == "<cached object>"
 
 
 # Instances

@@ -381,6 +381,13 @@ def test_each_entry_depends_on_all_that_was_read_for_the_batch(django_assert_num
     invalidate(title.tag)
     assert [title.peek(pks[0]), outer.peek()] == [MISSING, MISSING]
 
+    lazy: Any = cached(300, name="lazy_rows", batch=lambda pks: [Book.objects.filter(pk=pk) for pk in pks])(
+        lambda pk: 0
+    )
+    assert [one.title for rows in lazy.get_many(pks) for one in rows] == ["0", "new", "2"]
+    Book.objects.filter(pk=pks[0]).update(title="zero")
+    assert [one.title for rows in lazy.get_many(pks) for one in rows] == ["zero", "new", "2"]
+
 
 @transactional
 def test_in_a_transaction_that_has_written_nothing_old_is_shown() -> None:

@@ -327,10 +327,11 @@ def test_many_hits_are_one_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
     squares: Any = cached(300, name="trips")(lambda x: x * x)
     squares.get_many(range(20))
     squares.get_many(range(20))
-    exchange, trips = Wire.exchange, []
+    exchange, trips, me = Wire.exchange, [], threading.get_ident()
 
     def noted(self: Wire, payload: bytes, *args: Any, **kwargs: Any) -> Any:
-        trips.append(payload)
+        if threading.get_ident() == me:
+            trips.append(payload)
         return exchange(self, payload, *args, **kwargs)
 
     monkeypatch.setattr(Wire, "exchange", noted)

@@ -220,6 +220,8 @@ class Bound:
         return self.__func__(self.__self__, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        if name in Bound.__slots__:  # it is being unpickled, and bound to nothing yet
+            raise AttributeError(name)
         found = getattr(self.__func__, name)
         return partial(found, self.__self__) if name in EXTRAS else found
 

@@ -142,6 +142,8 @@ def test_what_is_asked_of_a_method_is_asked_for_its_instance() -> None:
     assert one.counted.get_many([1, (2,), 1]) == [4, 5, 4]
     assert one.counted.key_for(1) == Shop.counted.key_for(same, 1) == same.counted.key_for(x=1)
     assert one.counted == one.counted != other.counted
+    assert len({one.counted, one.counted, other.counted}) == 2
+    assert pickle.loads(pickle.dumps(one.counted)).key_for(1) == one.counted.key_for(1)
     assert str(inspect.signature(one.counted)) == "(x: 'int') -> 'int'"
 
 

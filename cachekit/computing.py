@@ -24,10 +24,7 @@ from cachekit.core.contexts import put_back, unbroken
 from cachekit.core.entry import NEVER, Header
 from cachekit.core.flights import Flight, Job, Outcome, chain, running_loop
 from cachekit.core.plans import Answer, Join, Plan, Produce, Produced, Visit
-from cachekit.core.policy import Spec
 from cachekit.exceptions import UncacheableValue
-from cachekit.memos import Memo, scope
-from cachekit.modes import mode
 from cachekit.stores import Store
 from cachekit.stores.leases import Keeper
 
@@ -77,16 +74,6 @@ def my_job() -> Job:
     """Return the job that this is a part of, or a new one."""
     mine = job.get()
     return Job() if mine is None or mine.over else mine
-
-
-def memo_for(spec: Spec) -> Memo | None:
-    """Return the memo that may answer here: none in a transaction that is special, nor where hits are looked at."""
-    memo, given = scope.get(), conf()
-    if memo is None or not spec.policy.memo or spec.policy.timeout == 0:
-        return None
-    if mode.get() == "refresh":
-        memo.drop(spec)
-    return None if mode.get() or given.AUDIT or given.SHADOW or not given.ENABLED or apart() else memo
 
 
 class Made(NamedTuple):

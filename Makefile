@@ -4,7 +4,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: help install demo test lint format types bench bench-quick simulate consistency screenshots dist system-packages clean
+.PHONY: help install demo test lint format types bench bench-quick simulate consistency conformance screenshots dist system-packages clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,12 @@ simulate: $(STAMP) ## Run 20 seeds of the simulator, a million reads each
 consistency: $(STAMP) ## Break real servers under cachekit and its peers, compare every read, write the docs' figures
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[consistency]' || $(BIN)/python -m pip install --quiet -e '.[consistency]'
 	@$(BIN)/python -m tests.consistency.checker --reads 1000000 --docs
+
+conformance: $(STAMP) ## Ask every read against every write beside cachekit's peers and 1,000 random queries, write the docs' table
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[consistency]' || $(BIN)/python -m pip install --quiet -e '.[consistency]'
+	@CACHEKIT_CONFORMANCE=1 CACHEKIT_RANDOM_QUERIES=1000 $(BIN)/python -m pytest -q -p no:randomly tests/orm/test_matrix.py tests/orm/test_random.py
+	@CACHEKIT_CONFORMANCE=1 CACHEKIT_RANDOM_QUERIES=1000 CACHEKIT_TEST_DATABASE=postgres $(BIN)/python -m pytest -q -p no:randomly tests/orm/test_matrix.py tests/orm/test_random.py
+	@$(BIN)/python -m tests.conformance --again --docs
 
 screenshots: $(STAMP) ## Take the pictures of the README from the running demo
 	@$(BIN)/python -m docs.screenshots

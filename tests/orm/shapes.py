@@ -13,6 +13,7 @@ from django.db.models import (
     Exists,
     F,
     FilteredRelation,
+    Lookup,
     Max,
     OuterRef,
     Prefetch,
@@ -68,6 +69,15 @@ def flat(queryset: Any, *names: str) -> list[Any]:
     return sorted(queryset.values_list(*names), key=repr)
 
 
+class Unlike(Lookup):
+    """A lookup of the project's own."""
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        left, of_left = self.process_lhs(compiler, connection)
+        right, of_right = self.process_rhs(compiler, connection)
+        return f"{left} <> {right}", [*of_left, *of_right]
+
+
 def _drafts() -> Any:
     return Book.objects.filter(author=OuterRef("pk"), status="draft")
 
@@ -121,6 +131,9 @@ SHAPES: dict[str, Callable[[], Any]] = {
     "case": lambda: flat(
         Book.objects.annotate(kind=Case(When(status="out", then=Value("sold")), default=Lower("title"))), "kind"
     ),
+    "raw": lambda: titles(Book.objects.raw("SELECT * FROM zoo_book WHERE stock > %s", [0])),
+    "extra": lambda: titles(Book.objects.extra(where=["stock > 0"], order_by=["title"])),
+    "own lookup": lambda: titles(Book.objects.filter(status="draft").filter(Unlike(F("stock"), 1))),
     "own queryset": lambda: flat(Shelf.objects.open(), "name"),
     # forward relations
     "forward": lambda: Book.objects.get(pk=ONE).author.name,
@@ -147,6 +160,9 @@ SHAPES: dict[str, Callable[[], Any]] = {
     "backward": lambda: flat(Author.objects.filter(books__title="one"), "name"),
     "backward, excluded": lambda: flat(Author.objects.exclude(books__status="draft"), "name"),
     "prefetch": lambda: sorted((author.name, titles(author.books.all())) for author in _with_books()),
+    "prefetch in chunks": lambda: sorted(
+        (author.name, titles(author.books.all())) for author in _with_books().iterator(chunk_size=2)
+    ),
     "prefetch to a list": lambda: [
         titles(author.drafts)
         for author in Author.objects.filter(pk=ADA).prefetch_related(

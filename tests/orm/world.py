@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from contextlib import closing
 from decimal import Decimal
+from typing import Any
 
-from django.db import transaction
+from django.apps import apps
+from django.db import connection, transaction
 
 from tests.zoo.models import (
     Author,
@@ -76,3 +79,41 @@ def populate() -> None:
     Port.objects.create(pk=PORT, country_id="be", favourite=red)
     Shelf.objects.create(pk=SHELF, name="top").books.add(one, three)
     ada.rivals.add(bob)
+
+
+class Snapshot:
+    """The rows of the zoo as they are now, to be put back past Django: no cache hears of it."""
+
+    def __init__(self) -> None:
+        tables = [model._meta.db_table for model in apps.get_app_config("zoo").get_models(include_auto_created=True)]
+        there = set(connection.introspection.table_names())
+        self._tables = sorted(there.intersection(tables))
+        self._rows = self.rows()
+
+    def rows(self) -> dict[str, list[Any]]:
+        """Return the rows of each table."""
+        found: dict[str, list[Any]] = {}
+        connection.ensure_connection()
+        with closing(connection.connection.cursor()) as cursor:
+            for table in self._tables:
+                cursor.execute(f"SELECT * FROM {table}")
+                found[table] = sorted(map(tuple, cursor.fetchall()), key=repr)
+        return found
+
+    def changed(self) -> set[str]:
+        """Return the tables that hold other rows."""
+        return {table for table, rows in self.rows().items() if rows != self._rows[table]}
+
+    def restore(self) -> None:
+        """Put the rows back where they were."""
+        mark = "?" if connection.vendor == "sqlite" else "%s"
+        changed = sorted(self.changed())
+        connection.ensure_connection()
+        with closing(connection.connection.cursor()) as cursor:
+            cursor.execute("BEGIN")
+            for table in changed:
+                cursor.execute(f"DELETE FROM {table}")
+            for table in changed:
+                if rows := self._rows[table]:
+                    cursor.executemany(f"INSERT INTO {table} VALUES ({', '.join([mark] * len(rows[0]))})", rows)
+            cursor.execute("COMMIT")

@@ -1,0 +1,1 @@
+"""The matrix of reads and writes, run beside other libraries: `make conformance`."""

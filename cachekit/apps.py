@@ -30,6 +30,8 @@ class CachekitConfig(AppConfig):
         hooks.subscribe(hooks.Lookup, stats.count, many=stats.count_many)
         _hear_of_audits()
         warming.discover()
+        if (writethrough := sys.modules.get("cachekit.writethrough")) is not None:
+            writethrough.check()
         if sys.modules.get("celery"):  # as it is by now in every worker and beat; who does not use it pays nothing
             from cachekit import beat, tasks  # noqa: F401, PLC0415 - as above; the tasks register themselves
 

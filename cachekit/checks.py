@@ -29,7 +29,7 @@ KINDS: dict[Any, tuple[type, ...]] = {
     bool | tuple[str, ...]: (bool, list, tuple),
     dict[str, Any]: (dict,),
 }
-DOORS = ("function", "view", "fragment", "query", "row")
+DOORS = ("function", "view", "fragment", "query", "row", "graphql", "session")
 
 
 @register(Tags.caches)

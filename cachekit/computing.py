@@ -13,14 +13,21 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
+
 from cachekit import hooks
 from cachekit.conf import conf
 from cachekit.core import steps
 from cachekit.core.capture import Capture, capturing, current, reading_primaries
+from cachekit.core.contexts import put_back, unbroken
 from cachekit.core.entry import NEVER, Header
 from cachekit.core.flights import Flight, Job, Outcome, chain, running_loop
 from cachekit.core.plans import Answer, Join, Plan, Produce, Produced, Visit
+from cachekit.core.policy import Spec
 from cachekit.exceptions import UncacheableValue
+from cachekit.memos import Memo, scope
+from cachekit.modes import mode
 from cachekit.stores import Store
 from cachekit.stores.leases import Keeper
 
@@ -64,6 +71,22 @@ def tracks() -> bool:
         return False
     outer = current.get()
     return outer is None or not outer.strict
+
+
+def my_job() -> Job:
+    """Return the job that this is a part of, or a new one."""
+    mine = job.get()
+    return Job() if mine is None or mine.over else mine
+
+
+def memo_for(spec: Spec) -> Memo | None:
+    """Return the memo that may answer here: none in a transaction that is special, nor where hits are looked at."""
+    memo, given = scope.get(), conf()
+    if memo is None or not spec.policy.memo or spec.policy.timeout == 0:
+        return None
+    if mode.get() == "refresh":
+        memo.drop(spec)
+    return None if mode.get() or given.AUDIT or given.SHADOW or not given.ENABLED or apart() else memo
 
 
 class Made(NamedTuple):
@@ -114,6 +137,8 @@ async def arun(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Awa
                         answer = await _aproduce(store, visit, step, produce, made)
                     case Join(flight, seconds):
                         answer = await _ajoin(flight, seconds)
+                    case steps.Release():
+                        await unbroken(store.ado(step))
                     case _:
                         answer = await store.ado(step)
             except GeneratorExit:  # this coroutine was dropped; so is the plan
@@ -156,7 +181,8 @@ async def _ajoin(flight: Flight, seconds: float) -> Outcome | None:
 
 def _produce(store: Store, visit: Visit, step: Produce, produce: Callable[[], Any], made: list[Made]) -> Produced:
     with _computing(store, visit, step) as (capture, started):
-        produced = _encoded(visit, capture, started, produce())
+        value = produce()
+        produced = _produced(visit, capture, started, value, _encoded(visit, capture, value))
     return _noted(visit, Made(step, capture, produced), made)
 
 
@@ -164,7 +190,8 @@ async def _aproduce(
     store: Store, visit: Visit, step: Produce, produce: Callable[[], Awaitable[Any]], made: list[Made]
 ) -> Produced:
     with _computing(store, visit, step) as (capture, started):
-        produced = _encoded(visit, capture, started, await produce())
+        value = await produce()
+        produced = _produced(visit, capture, started, value, await _aencoded(visit, capture, value))
     return _noted(visit, Made(step, capture, produced), made)
 
 
@@ -186,23 +213,43 @@ def _computing(store: Store, visit: Visit, step: Produce) -> Iterator[tuple[Capt
     def hold() -> bool:
         return bool(store.do(steps.Renew(spec.key, token, step.lease)))
 
-    outer = job.set(visit.job)
+    outermost, before = job.get() is not visit.job, job.set(visit.job)
+    visit.job.over = False
     try:
         holding = keeper.keeping(step.lease if token else 0, hold)
         with holding, capturing(capture), reading_primaries(only=step.primary):
             yield capture, time.monotonic()
     finally:
-        job.reset(outer)
+        capture.close()
+        visit.job.over = outermost
+        put_back(job, before)
 
 
-def _encoded(visit: Visit, capture: Capture, started: float, value: Any) -> Produced:
+def _encoded(visit: Visit, capture: Capture, value: Any) -> bytes:
     """Encode inside the capture, so that what a lazy value reads is captured too."""
-    spec, payload = visit.spec, b""
-    if not capture.obstacle:
-        try:
-            payload = spec.codec.dumps(value)
-        except UncacheableValue as error:
+    if capture.obstacle:
+        return b""
+    try:
+        return visit.spec.codec.dumps(value)
+    except UncacheableValue as error:
+        capture.refuse(str(error))
+        return b""
+
+
+async def _aencoded(visit: Visit, capture: Capture, value: Any) -> bytes:
+    """Like `_encoded`; in a thread where a lazy value asks the database."""
+    try:
+        return b"" if capture.obstacle else visit.spec.codec.dumps(value)
+    except UncacheableValue as error:
+        if not isinstance(error.__cause__, SynchronousOnlyOperation):
             capture.refuse(str(error))
+            return b""
+    return await sync_to_async(_encoded)(visit, capture, value)
+
+
+def _produced(visit: Visit, capture: Capture, started: float, value: Any, payload: bytes) -> Produced:
+    """Put together what was computed and how it is kept."""
+    spec = visit.spec
     if len(payload) > conf().MAX_VALUE_BYTES:
         capture.refuse(f"{len(payload):,} bytes are more than MAX_VALUE_BYTES ({conf().MAX_VALUE_BYTES:,})")
     if dirty_tags():

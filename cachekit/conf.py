@@ -42,6 +42,8 @@ class Conf:
     """The most entries that a process keeps of an alias."""
     NEAR_BYTES: int = 64 * 1024 * 1024
     """The most bytes, more or less, that they take."""
+    MEMO: bool = True
+    """Whether doors that do not say so are remembered by the memo of a request, where there is one."""
     BREAKER_FAILURES: int = 3
     """So many failures in a row open the circuit."""
     BREAKER_PAUSE: float = 1

@@ -14,7 +14,7 @@ from cachekit.conf import Conf, conf
 from cachekit.core.capture import current, reading_primaries
 from cachekit.core.codecs import Undecodable
 from cachekit.core.entry import Found, Verdict, judge
-from cachekit.core.flights import Flights, Job
+from cachekit.core.flights import Flights
 from cachekit.core.plans import Answer, Visit, renew
 from cachekit.core.policy import Spec
 from cachekit.core.tags import touches
@@ -27,11 +27,13 @@ from cachekit.stores import Store, store_for
 __all__ = [
     "aget_or_set",
     "ainvalidate",
+    "apeek",
     "aresolve",
     "at_hand",
     "get_or_set",
     "invalidate",
     "is_plain",
+    "peek",
     "refreshing",
     "resolve",
     "uncached",
@@ -58,12 +60,20 @@ def refreshing() -> Iterator[None]:
 
 def get_or_set(spec: Spec, produce: Callable[[], Any]) -> Any:
     """Return the value of `spec`, computed by `produce` unless a fresh one is stored."""
+    memo = computing.memo_for(spec)
+    if memo is not None:
+        held, version = memo.get(spec), memo.version
+        return memo.kept(spec, version, resolve(spec, produce)) if held is None else held.copy(held.value)
     kept = at_hand(spec)
     return resolve(spec, produce).value if kept is None else kept.copy(kept.value)
 
 
 async def aget_or_set(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Any:
     """Like `get_or_set`."""
+    memo = computing.memo_for(spec)
+    if memo is not None:
+        held, version = memo.get(spec), memo.version
+        return memo.kept(spec, version, await aresolve(spec, produce)) if held is None else held.copy(held.value)
     kept = at_hand(spec)
     return (await aresolve(spec, produce)).value if kept is None else kept.copy(kept.value)
 
@@ -120,6 +130,49 @@ async def aresolve(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Answer:
     if answer.computed:
         return answer
     return _decoded(spec, answer) or Answer(Verdict.MISSING, None, value=await produce(), computed=True)
+
+
+def peek(spec: Spec) -> Answer | None:
+    """Return what is kept and fresh, None where it would have to be computed."""
+    given = conf()
+    if (found := _remembered(spec)) is not None:
+        return found
+    if _bypasses(spec, given) or (given.SHADOW and shadowing.covers(spec, given.SHADOW)):
+        return _nothing()
+    store = store_for(spec.alias)
+    return _shown(spec, _near(spec, given) or _judged(spec, store, _load(store, spec)))
+
+
+async def apeek(spec: Spec) -> Answer | None:
+    """Like `peek`."""
+    given = conf()
+    if (found := _remembered(spec)) is not None:
+        return found
+    if _bypasses(spec, given) or (given.SHADOW and shadowing.covers(spec, given.SHADOW)):
+        return _nothing()
+    store = store_for(spec.alias)
+    return _shown(spec, _near(spec, given) or _judged(spec, store, await _aload(store, spec)))
+
+
+def _remembered(spec: Spec) -> Answer | None:
+    memo = computing.memo_for(spec)
+    held = memo.get(spec) if memo is not None else None
+    if held is None:
+        return None
+    return Answer(Verdict.FRESH, held.header, held.checked, value=held.copy(held.value))
+
+
+def _shown(spec: Spec, seen: Answer | Visit | None) -> Answer | None:
+    if isinstance(seen, Visit) and seen.verdict is Verdict.EARLY and seen.spare is not None:
+        seen = _decoded(spec, seen.spare)  # fresh, whoever renews it
+    return seen if isinstance(seen, Answer) else _nothing()
+
+
+def _nothing() -> Answer | None:
+    """Return nothing, and note it: what is made of that is true of the cache, not of what it is a cache of."""
+    if (outer := current.get()) is not None:
+        outer.spoil("it has looked for what was not in the cache")
+    return None
 
 
 def _bypasses(spec: Spec, given: Conf) -> bool:
@@ -206,7 +259,7 @@ def _judged(spec: Spec, store: Store, found: Found | None) -> Answer | Visit | N
     if found is not None and not spec.policy.lease:
         store.samples.note(time.monotonic(), found.epoch, found.last)  # its read point, if it is computed
     _count(spec, "error" if found is None else "hit" if verdict is Verdict.EARLY else verdict.value)
-    visit = Visit(spec, found, verdict, computing.job.get() or Job(), time.monotonic(), now, mode.get() == "refresh")
+    visit = Visit(spec, found, verdict, computing.my_job(), time.monotonic(), now, mode.get() == "refresh")
     return visit if snapshot is None else visit._replace(private=True)
 
 

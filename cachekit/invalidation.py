@@ -14,9 +14,9 @@ from django.core.cache import InvalidCacheBackendError
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cachekit import hooks, tenants
+from cachekit import hooks, memos, tenants
 from cachekit.conf import conf
-from cachekit.core.steps import Begin, Intend, Invalidate, Withdraw
+from cachekit.core.steps import Begin, Invalidate
 from cachekit.core.tags import EVERYTHING
 from cachekit.exceptions import CachekitError, StoreUnavailable
 from cachekit.registry import targets_of
@@ -77,15 +77,18 @@ async def ainvalidate(*things: Any, why: str = "", by: str = "", alias: str = ""
     always = recorder is not None and conf().OUTBOX == "always"
     settles = await sync_to_async(recorder)(told, only) if recorder is not None and always else ""
     _repeated(told, why, by, only)
-    for one, step in _steps(told, why, by, "", only):
-        try:
-            await adeliver(one)
-            await store_for(one).ado(step._replace(settles=settles))
-        except StoreUnavailable:
-            _keep(one, step)
-            missed.append(one)
-        else:
-            hooks.tell(hooks.Invalidated(one, step.tags, why, by))
+    try:
+        for one, step in _steps(told, why, by, "", only):
+            try:
+                await adeliver(one)
+                await store_for(one).ado(step._replace(settles=settles))
+            except StoreUnavailable:
+                _keep(one, step)
+                missed.append(one)
+            else:
+                hooks.tell(hooks.Invalidated(one, step.tags, why, by))
+    finally:
+        memos.forget(told)
     return not missed
 
 
@@ -117,12 +120,15 @@ def invalidate_tags(
     `settles` is the database's name of the transaction: the relay need not tell it again. Who does not wait has put
     intents that stand until they are settled, however long that takes: nothing is stale meanwhile.
     """
-    missed = []
-    for one, plain in _steps(told, why, by, mark, only):
-        step = plain._replace(settles=settles)
-        if not _done(one, step, waits=waits):
-            _keep(one, step)
-            missed.append(one)
+    missed, told = [], tuple(told)
+    try:
+        for one, plain in _steps(told, why, by, mark, only):
+            step = plain._replace(settles=settles)
+            if not _done(one, step, waits=waits):
+                _keep(one, step)
+                missed.append(one)
+    finally:
+        memos.forget(told)  # after the stores: what was read of them meanwhile is forgotten too
     return missed
 
 
@@ -146,16 +152,6 @@ def _done(alias: str, step: Invalidate, *, waits: bool = True) -> bool:
         return False
     hooks.tell(hooks.Invalidated(alias, step.tags, step.why, step.by))
     return True
-
-
-def announce(told: Collection[str], mark: str) -> list[str]:
-    """Put intents: a commit that changes these tags is about to come. Return the aliases that have not got them."""
-    return _everywhere(Intend(tuple(tenants.spread(told)), mark))
-
-
-def withdraw(told: Collection[str], mark: str) -> None:
-    """Take intents back: the commit was refused. Where that fails they pass by themselves."""
-    _everywhere(Withdraw(tuple(tenants.spread(told)), mark))
 
 
 def keep(told: Collection[str], only: Collection[str]) -> None:
@@ -217,16 +213,6 @@ def forget() -> None:
     with _lock:
         _undelivered.clear()
         _posted.clear()
-
-
-def _everywhere(step: Intend | Withdraw) -> list[str]:
-    missed = []
-    for one in aliases():
-        try:
-            store_for(one).do(step)
-        except StoreUnavailable:
-            missed.append(one)
-    return missed
 
 
 def _steps(tags: Iterable[str], why: str, by: str, mark: str, only: Collection[str]) -> list[tuple[str, Invalidate]]:

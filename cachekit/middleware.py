@@ -1,4 +1,4 @@
-"""Answer for public views before anything else of Django has begun to work on a request."""
+"""Middlewares: answer for public views before anything else, and remember what a request has read."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from django.utils import translation
 from cachekit import computing, engine, hooks, sharing
 from cachekit.conf import conf
 from cachekit.core.policy import Spec
+from cachekit.memos import memo
 from cachekit.near import Kept, present
 from cachekit.pages import Shown
 from cachekit.responses import another, is_pristine
@@ -44,6 +45,22 @@ class Page(NamedTuple):
 
     response: HttpResponse
     spec: Spec
+
+
+class RequestMemo:
+    """Give each request a memo: what it has read once from a cachekit cache costs a look into a dict from then on."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self._respond = memo()(get_response)
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(cast("Any", self))
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Have a request answered."""
+        return self._respond(request)
 
 
 class PublicPages:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
+from cachekit.core.contexts import put_back
+
 mode: Final[ContextVar[str]] = ContextVar("cachekit_mode", default="")
 
 BYPASSING = frozenset({"bypass", "apart"})
@@ -20,4 +22,4 @@ def entered(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        mode.reset(token)
+        put_back(mode, token)

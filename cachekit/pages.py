@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar, Unpack, cast
 
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from cachekit import engine, hooks, sharing
-from cachekit.conf import conf
 from cachekit.core import keys
 from cachekit.core.capture import current
 from cachekit.core.plans import Answer
 from cachekit.core.policy import Spec
 from cachekit.exceptions import InvalidKey, UncacheableValue
 from cachekit.near import Kept
-from cachekit.responses import page_codec
+from cachekit.responses import marked, page_codec
 from cachekit.sharing import Vary
 from cachekit.specs import Door, Options, place, surroundings
 
@@ -95,7 +94,7 @@ class _Page:
             return None
         if self.public:
             request._cachekit_shown = Shown(self.view, spec, kept, place(), cast("tuple[str, ...]", self.vary))  # noqa: SLF001 - ours
-        return _marked(kept.copy(kept.value), "HIT", "")
+        return marked(kept.copy(kept.value), "HIT", "")
 
     def bypassed(self) -> None:
         """Tell that the cache is not asked."""
@@ -139,7 +138,7 @@ def _called(view: Callable[..., Any], page: _Page) -> Callable[..., HttpResponse
         reason = sharing.obstacle(request, vary) or sharing.visitor_obstacle(request, vary, sharing.user_of(request))
         if reason:
             page.bypassed()
-            return _marked(view(request, *args, **kwargs), "BYPASS", reason)
+            return marked(view(request, *args, **kwargs), "BYPASS", reason)
         spec = page.spec(request, args, kwargs)
         found = page.at_hand(request, spec)
         if found is not None:
@@ -162,7 +161,7 @@ def _awaited(view: Callable[..., Any], page: _Page) -> Callable[..., Any]:
         reason = reason or sharing.visitor_obstacle(request, vary, await sharing.auser_of(request))
         if reason:
             page.bypassed()
-            return _marked(await view(request, *args, **kwargs), "BYPASS", reason)
+            return marked(await view(request, *args, **kwargs), "BYPASS", reason)
         spec = page.spec(request, args, kwargs)
         found = page.at_hand(request, spec)
         if found is not None:
@@ -170,7 +169,7 @@ def _awaited(view: Callable[..., Any], page: _Page) -> Callable[..., Any]:
 
         async def produce() -> HttpResponseBase:
             with sharing.watching(request) as watch:
-                response = _rendered(await view(request, *args, **kwargs))
+                response = await _arendered(await view(request, *args, **kwargs))
             return _checked(request, response, vary, watch)
 
         return _sent(await engine.aresolve(spec, produce))
@@ -182,6 +181,14 @@ def _rendered(response: HttpResponseBase) -> HttpResponseBase:
     """Render a TemplateResponse now, while its reads are captured."""
     render = getattr(response, "render", None)
     return cast("HttpResponseBase", render()) if callable(render) else response
+
+
+async def _arendered(response: HttpResponseBase) -> HttpResponseBase:
+    """Like `_rendered`; in a thread, as Django does, since templates may ask the database."""
+    render = getattr(response, "render", None)
+    if iscoroutinefunction(render):
+        return cast("HttpResponseBase", await render())
+    return response if render is None else await sync_to_async(_rendered)(response)
 
 
 def _checked(
@@ -204,19 +211,13 @@ def _sent(answer: Answer) -> HttpResponseBase:
         answer.born_stale
     ):  # it may be older than what this very visitor has just seen elsewhere: nobody else may keep it
         patch_cache_control(response, no_store=True)
-    return _marked(response, "MISS" if answer.computed else "HIT", "")
-
-
-def _marked(response: HttpResponseBase, result: str, reason: str) -> HttpResponseBase:
-    if conf().DEBUG_HEADER:
-        response.headers["X-Cachekit"] = f"{result}; reason={reason}" if reason else result
-    return response
+    return marked(response, "MISS" if answer.computed else "HIT", "")
 
 
 def _is_async(view: Callable[..., Any]) -> bool:
     """Tell whether a view is awaited; a class's dispatch is a plain function that may return a coroutine."""
     instance = getattr(getattr(view, "func", None), "__self__", None)
-    return bool(getattr(instance, "view_is_async", False)) or inspect.iscoroutinefunction(view)
+    return bool(getattr(instance, "view_is_async", False)) or iscoroutinefunction(view)
 
 
 def _name(view: Callable[..., Any]) -> str:

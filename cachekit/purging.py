@@ -121,9 +121,9 @@ def _depending(target: Target) -> Iterator[tuple[bool, list[bytes]]]:
 def _headers(listing: Listing, keys: Sequence[bytes]) -> dict[bytes, Header]:
     """Read what stands before the values; of entries with very many tags the rest in a second try."""
     heads = dict(zip(keys, listing.heads(keys, HEAD), strict=True))
-    longer = [raw for raw, head in heads.items() if len(head) == HEAD and unseal(head)[0] is None]
+    longer = [raw for raw, head in heads.items() if len(head) == HEAD and unseal(head, raw)[0] is None]
     heads.update(zip(longer, listing.heads(longer, WHOLE_HEAD), strict=True))
-    found = {raw: unseal(head)[0] for raw, head in heads.items()}
+    found = {raw: unseal(head, raw)[0] for raw, head in heads.items()}
     return {raw: header for raw, header in found.items() if header is not None}
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from django.core.signals import setting_changed
 from django.http import HttpResponse
-from django.http.response import ResponseHeaders
+from django.http.response import HttpResponseBase, ResponseHeaders
 
+from cachekit.conf import conf
 from cachekit.core import copies
 from cachekit.core.copiers import Copier
 from cachekit.core.copies import Follow, NotCopied
@@ -94,6 +95,13 @@ class Responses(copies.Family):
 
 
 copies.plug(Responses())
+
+
+def marked(response: HttpResponseBase, result: str, reason: str = "") -> HttpResponseBase:
+    """Say on a response how it came about, where DEBUG_HEADER asks for that."""
+    if conf().DEBUG_HEADER:
+        response.headers["X-Cachekit"] = f"{result}; reason={reason}" if reason else result
+    return response
 
 
 def is_pristine(response: Any) -> bool:

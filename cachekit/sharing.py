@@ -151,10 +151,10 @@ def response_obstacle(request: HttpRequest, response: HttpResponseBase, vary: tu
     return found or header_obstacle(response, vary)
 
 
-def header_obstacle(response: HttpResponseBase, vary: tuple[Vary, ...]) -> str:
-    """Tell why the headers of this response forbid to show it to others, or nothing."""
+def header_obstacle(response: HttpResponseBase, vary: tuple[Vary, ...], *, own: bool = False) -> str:
+    """Tell why the headers of this response forbid to show it to others, or nothing; `own` pages may be private."""
     control = {part.strip().lower() for part in response.headers.get("Cache-Control", "").split(",")}
-    if unshared := {part.partition("=")[0].strip() for part in control} & UNSHARED:
+    if unshared := {part.partition("=")[0].strip() for part in control} & (UNSHARED - ({"private"} if own else set())):
         return f"it says Cache-Control: {', '.join(sorted(unshared))}"
     if control & {"max-age=0", "s-maxage=0"}:
         return "it says that it is not to be kept (max-age=0)"

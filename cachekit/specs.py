@@ -36,6 +36,7 @@ class Options(TypedDict, total=False):
     tags: tuple[str, ...]
     codec: str
     near: bool | str
+    memo: bool
     newer_than_snapshot: bool
     audit: bool
     volatile: bool
@@ -121,6 +122,7 @@ def policy_of(given: Conf, options: tuple[tuple[str, Any], ...]) -> Policy:
         "jitter": given.JITTER,
         "wait": given.LEASE_WAIT,
         "near": given.NEAR,
+        "memo": given.MEMO,
         "newer_than_snapshot": given.NEWER_THAN_SNAPSHOT,
     }
     return Policy(**{**defaults, **dict(options)})

@@ -60,8 +60,10 @@ class Process:
             self._begun = False
 
     def _send_forever(self) -> None:
-        while self is _process:
+        while True:
             time.sleep(conf().STATS_INTERVAL or 10)
+            if self is not _process:  # its counts were forgotten
+                return
             self.flush()
 
     def flush(self) -> None:

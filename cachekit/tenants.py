@@ -14,6 +14,7 @@ from django.utils.module_loading import import_string
 
 from cachekit.conf import conf
 from cachekit.core import tags
+from cachekit.core.contexts import put_back
 
 _NAME = re.compile(rf"[{tags.TENANT_LETTERS}]{{1,63}}")
 _chosen: ContextVar[str | None] = ContextVar("cachekit_tenant", default=None)
@@ -26,7 +27,7 @@ def tenant(name: str | None) -> Iterator[None]:
     try:
         yield
     finally:
-        _chosen.reset(token)
+        put_back(_chosen, token)
 
 
 def current() -> str:

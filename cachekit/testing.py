@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connections
 
 from cachekit import engine, hooks, invalidation, near, stats, stores, suspects
-from cachekit.orm import transactions
+from cachekit.orm import early, transactions
 from cachekit.stores.memory import MemoryStore
 
 
@@ -25,6 +25,7 @@ def reset() -> None:
     engine.flights.forget()
     stats.forget()
     suspects.forget()
+    early.forget()
 
 
 def settle() -> None:

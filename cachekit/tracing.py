@@ -65,7 +65,7 @@ def of_header(alias: str, header: Header, limit: int = 20) -> list[Touch]:
 def of_key(alias: str, key: str, limit: int = 20) -> Trace | None:
     """Return the trace of an entry; None where there is none of this key. Raises StoreUnavailable."""
     value = listing_for(alias).value(os.fsencode(key), "string", HEAD)
-    header, _ = unseal(value.data)
+    header, _ = unseal(value.data, key)
     if header is None:
         return None
     store = store_for(alias)

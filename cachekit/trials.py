@@ -17,7 +17,6 @@ from cachekit.core import steps
 from cachekit.core.capture import Capture, current
 from cachekit.core.codecs import Undecodable
 from cachekit.core.entry import Found, Header, Verdict, judge
-from cachekit.core.flights import Job
 from cachekit.core.plans import Answer, Plan, Produce, Produced, Visit
 from cachekit.core.policy import Spec
 from cachekit.exceptions import StoreUnavailable
@@ -92,7 +91,7 @@ class Trial:
 
 def visit_of(store: Store, spec: Spec) -> Visit:
     """Return the errand of one who computes for themselves."""
-    return Visit(spec, None, Verdict.MISSING, computing.job.get() or Job(), time.monotonic(), store.now())
+    return Visit(spec, None, Verdict.MISSING, computing.my_job(), time.monotonic(), store.now())
 
 
 def compared(visit: Visit, trial: Trial) -> Plan:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.environment import Environment
+from tests.patience import patient
 from tests.servers import Missing, Postgres, RedisServer, Server, Valkey
 from tests.twins import Call
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = pytest.StashKey[Environment]()
 S = TypeVar("S", bound=Server)
+QUIET = {"STATS_INTERVAL": 3600}
+"""What CACHEKIT says where a test sets it and does not say: no thread of one test uses the server of the next."""
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
 settings.register_profile("busy", deadline=None)  # a machine that has others to serve too is no failure
 settings.load_profile("busy")
@@ -38,6 +41,13 @@ def pytest_configure(config: pytest.Config) -> None:
     import django
 
     django.setup()
+
+    from cachekit import conf
+    from tests import emptying
+
+    emptying.install()
+    given = conf.given
+    conf.given = lambda: {**QUIET, **given()}
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -137,6 +147,7 @@ def use_cache(settings: Any) -> Callable[..., None]:
     """`use_cache(url, alias="default", **entries)` points an alias at another server for one test."""
 
     def use(url: str, alias: str = "default", **entries: Any) -> None:
+        entries["OPTIONS"] = patient(entries.get("OPTIONS", {}))
         former = settings.CACHES[alias]
         settings.CACHES = {**settings.CACHES, alias: {**former, "LOCATION": url, **entries}}
         _forget()

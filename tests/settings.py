@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tests.patience import patient
+
 REDIS_URL = os.environ.get("CACHEKIT_TEST_REDIS_URL", "")
 FOLDER = Path(os.environ.get("CACHEKIT_TEST_FOLDER") or tempfile.gettempdir())
 POSTGRES_PORT = os.environ.get("CACHEKIT_TEST_POSTGRES_PORT", "")
@@ -37,6 +39,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "rest_framework.authtoken",
     "cachekit",
     *(["demo_site.shop"] if DEMO else []),
     "tests.zoo",
@@ -70,17 +73,16 @@ def caches(url: str) -> dict[str, dict[str, Any]]:
     memory = {"BACKEND": "cachekit.backends.MemoryCache", "LOCATION": "tests"}
     if not url:
         return {"default": memory, "memory": memory}
-    patient = {"SOCKET_CONNECT_TIMEOUT": 2, "SOCKET_TIMEOUT": 2}
     fake = {"CONNECTION_POOL_KWARGS": {"connection_class": _fake_connection()}}
     return {
-        "default": {"BACKEND": "cachekit.backends.RedisCache", "LOCATION": url, "OPTIONS": patient},
+        "default": {"BACKEND": "cachekit.backends.RedisCache", "LOCATION": url, "OPTIONS": patient({})},
         "memory": memory,
         "fake": {"BACKEND": "cachekit.backends.RedisCache", "LOCATION": "redis://fake.invalid/0", "OPTIONS": fake},
         "plain": {
             "BACKEND": "django_redis.cache.RedisCache",
             "LOCATION": url,
             "KEY_PREFIX": "plain",
-            "OPTIONS": patient,
+            "OPTIONS": patient({}),
         },
     }
 
@@ -122,7 +124,8 @@ def _fake_connection() -> Any:
     return FakeRedisConnection
 
 
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "cachekit.contrib.drf.schema.CachedAutoSchema"}
 CACHES = caches(REDIS_URL)
 DATABASES = databases()
 CACHEKIT = {"STATS_INTERVAL": 3600, "MAX_STALENESS": float(os.environ.get("CACHEKIT_TEST_MAX_STALENESS") or 0)}
-"""Counts are sent when a test says so: a thread of one test must not write into the server of the next."""
+"""Counts are sent when a test says so: a thread of one test must not write into the server of the next (see QUIET)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -13,15 +14,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.servers import Missing, Postgres
 
 BIN = Path(sys.executable).parent
-CLOSING = Path(".cache/closing-lines.txt")
+CACHE = Path(".cache")
+CLOSING = CACHE / "closing-lines.txt"
 APART = "not processes and not browser"
 CHROMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SEED = random.randrange(2**32)
+"""Of this run: what a test draws at random, its second look draws again."""
+TESTS_FAILED = 1
+"""How pytest exits when it ran and tests failed; other codes are its own trouble."""
+MOST_LOOKED_AT = 3
+"""More failed tests than these are no matter of a stalled machine."""
 MAC_CHROME = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 
 
@@ -61,10 +69,21 @@ class Stage:
     env: dict[str, str] = field(default_factory=dict)
     lacks: Callable[[], str] = str
 
+    @property
+    def failures(self) -> Path:
+        """Where pytest leaves the names of the tests that failed."""
+        return CACHE / f"failed-{self.name}.txt"
+
+
+def pytest(*words: str) -> list[str]:
+    """Return pytest's command line."""
+    return python("-m", "pytest", "-q", f"--randomly-seed={SEED}", *words)
+
 
 def suite(name: str, budget: int, *words: str, lacks: Callable[[], str] = str, **env: str) -> Stage:
     """Return a stage that runs pytest."""
-    return Stage(name, budget, python("-m", "pytest", "-q", *words), "tests", env, lacks)
+    stage = Stage(name, budget, [], "tests", env, lacks)
+    return replace(stage, command=pytest("-p", "tests.failures", f"--failures={stage.failures}", *words))
 
 
 STAGES = [
@@ -96,6 +115,8 @@ class Outcome:
     verdict: str
     seconds: float = 0
     closing: str = ""
+    again: tuple[str, ...] = ()
+    """The few tests that failed, which deserve a second look."""
 
 
 def run(stage: Stage) -> Outcome:
@@ -105,6 +126,7 @@ def run(stage: Stage) -> Outcome:
         return Outcome(stage, verdict, closing=reason)
 
     print(f"\n=== {stage.name}: {' '.join(stage.command)}", flush=True)
+    stage.failures.unlink(missing_ok=True)
     started = time.monotonic()
     child = subprocess.Popen(
         stage.command,
@@ -134,7 +156,22 @@ def run(stage: Stage) -> Outcome:
     seconds = time.monotonic() - started
     if overrun.is_set():
         return Outcome(stage, "FAILED", seconds, f"took longer than its {stage.budget} s")
-    return Outcome(stage, "FAILED" if code else "passed", seconds, closing)
+    few = failed_tests(stage) if code == TESTS_FAILED else ()
+    return Outcome(stage, "FAILED" if code else "passed", seconds, closing, few)
+
+
+def failed_tests(stage: Stage) -> tuple[str, ...]:
+    """Return the names of the tests that failed, unless they are many."""
+    names = stage.failures.read_text().splitlines() if stage.failures.exists() else []
+    return tuple(names) if len(names) <= MOST_LOOKED_AT else ()
+
+
+def look_again(done: Outcome) -> Outcome:
+    """Run the few tests that failed once more, alone; where all of them pass, the stage is unsteady, not failed."""
+    stage = done.stage
+    alone = run(replace(stage, name=f"{stage.name}, again", command=pytest(*done.again)))
+    passed = alone.verdict == "passed"
+    return replace(done, verdict="UNSTEADY" if passed else "FAILED", seconds=done.seconds + alone.seconds)
 
 
 def show(child: subprocess.Popen[str]) -> str:
@@ -153,22 +190,26 @@ def end(child: subprocess.Popen[str]) -> None:
 
 
 def report(outcomes: list[Outcome]) -> str:
-    """Return one line a stage; the last lines are those of pytest."""
-    return "\n".join(
-        f"{done.verdict:8}{done.stage.name:14}{done.seconds:6.0f} s  {done.closing[:110]}" for done in outcomes
-    )
+    """Return the unsteady tests, then one line a stage; the last lines are those of pytest."""
+    unsteady = [f"UNSTEADY: {name}" for done in outcomes if done.verdict == "UNSTEADY" for name in done.again]
+    lines = [f"{done.verdict:9}{done.stage.name:14}{done.seconds:6.0f} s  {done.closing[:110]}" for done in outcomes]
+    return "\n".join(unsteady + lines)
 
 
 def main() -> int:
     """Run the stages asked for; all of them even when one fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="a stage's name, or its kind: checks, tests")
-    only = parser.parse_args().only
+    parser.add_argument("--once", action="store_true", help="fail at once; also by CACHEKIT_TEST_ONCE=1")
+    asked = parser.parse_args()
+    only, once = asked.only, asked.once or bool(os.environ.get("CACHEKIT_TEST_ONCE"))
     chosen = [stage for stage in STAGES if only in {None, stage.name, stage.kind}]
     if not chosen:
         parser.error(f"no such stage: {only}; there are {', '.join(stage.name for stage in STAGES)}")
 
     outcomes = [run(stage) for stage in chosen]
+    if not once:
+        outcomes = [look_again(done) if done.again else done for done in outcomes]
 
     text = report(outcomes)
     CLOSING.parent.mkdir(exist_ok=True)

@@ -176,7 +176,7 @@ def test_methods_are_kept_by_instance(django_assert_num_queries: Any, monkeypatc
     with django_assert_num_queries(0):
         assert ada.titles() == ["one"]
     assert Author.titles.invalidate(ada)  # type: ignore[attr-defined]
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):  # the author is read again, since nobody knows how old this one is
         ada.titles()
 
 
@@ -207,12 +207,6 @@ def test_class_methods_are_kept_by_class() -> None:
 
     assert [shop.of_class(), shop.of_class(), bakery.of_class()] == [1, 1, 11]
     assert Shop.of_none(1) == Shop.of_none(x=1)
-
-
-@pytest.mark.parametrize("kind", [classmethod, staticmethod])
-def test_the_other_order_is_refused(kind: Any) -> None:
-    with pytest.raises(TypeError, match=f"below @{kind.__name__}"):
-        cached(kind(lambda cls: 1))
 
 
 def test_generators_are_refused() -> None:
@@ -265,12 +259,12 @@ def test_what_is_being_computed_while_it_is_invalidated_is_never_served(alias: s
         found = next(values)
         if found == "old":
             begun.set()
-            assert forgotten.wait(10)
+            assert forgotten.wait(60)
         return found
 
     slow = threading.Thread(target=function)
     slow.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     function.invalidate()
     forgotten.set()
     slow.join()

@@ -65,7 +65,7 @@ def test_a_restarted_server_keeps_its_port_and_gets_another_pid(own_valkey: Valk
 
 def test_a_paused_server_does_not_answer(own_valkey: Valkey) -> None:
     with own_valkey.paused():
-        assert own_valkey.say("PING") == ""
+        assert own_valkey.say("PING", seconds=0.5) == ""
 
     assert own_valkey.say("PING").startswith("+PONG")
 

@@ -130,7 +130,7 @@ def test_pages_are_kept_as_they_are(settings: Any, compressor: str) -> None:
     assert dict(second.headers.items()) == dict(first.headers.items())
     client: Any = store_for("default").client  # type: ignore[attr-defined]
     (raw,) = client.keys("*:view:*")
-    _, payload = unseal(client.get(raw))
+    _, payload = unseal(client.get(raw), raw)
     assert payload[0] == PAGE | (0x10 if compressor else 0)
     assert (first.content in payload) is not bool(compressor)
 

@@ -20,12 +20,13 @@ from cachekit.core.capture import depend
 from cachekit.core.policy import Spec
 from cachekit.stores import store_for
 from tests.making import Source, spec_of
+from tests.patience import PATIENCE, until
 from tests.processes import go_on, line_of, process
 from tests.twins import Call
 from tests.zoo.builders import make_book
 from tests.zoo.models import Book
 
-SOON = 4.0
+SOON = 10.0
 """Seconds: far less than the waits that these tests allow, far more than a busy machine needs."""
 
 
@@ -202,7 +203,7 @@ class Pause:
         """Compute."""
         depend("homepage")
         self.begun.set()
-        assert self.go.wait(20)
+        assert self.go.wait(60)
         if isinstance(self.value, Exception):
             raise self.value
         return self.value
@@ -215,19 +216,19 @@ def test_a_waiter_that_came_after_a_write_does_not_get_what_was_begun_before(
     spec, leader, later = spec_of(alias), Pause(first), Source("new", tags=("homepage",))
     with ThreadPoolExecutor(2) as pool:
         leading = pool.submit(engine.get_or_set, spec, leader)
-        assert leader.begun.wait(5)
+        assert leader.begun.wait(PATIENCE)
         engine.invalidate("homepage")
         waiting = pool.submit(call, engine.get_or_set, spec, call.producer(later))
-        wait_until(lambda: bool(waiters_of(spec)))
+        until(lambda: bool(waiters_of(spec)))
 
         leader.go.set()
 
-        assert waiting.result(5) == "new"
+        assert waiting.result(PATIENCE) == "new"
         if isinstance(first, Exception):
             with pytest.raises(KeyError):
-                leading.result(5)
+                leading.result(PATIENCE)
         else:
-            assert leading.result(5) == "old"
+            assert leading.result(PATIENCE) == "old"
     assert engine.get_or_set(spec, Source("newest", tags=("homepage",))) == "new"
 
 
@@ -235,13 +236,6 @@ def waiters_of(spec: Spec) -> bool:
     """Tell whether somebody waits for the flight of a key."""
     flight = engine.flights._flights.get((spec.alias, spec.key))
     return flight is not None and (bool(flight.future._done_callbacks) or bool(flight.future._condition._waiters))  # type: ignore[attr-defined]
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 # One computation for all
@@ -321,15 +315,15 @@ def test_waiters_do_not_share_an_error_of_before_but_compute_again_once(alias: s
     spec, leader, others = spec_of(alias), Pause(KeyError("no")), Source("yes", before=lambda: time.sleep(0.1))
     with ThreadPoolExecutor(11) as pool:
         leading = pool.submit(engine.get_or_set, spec, leader)
-        assert leader.begun.wait(5)
+        assert leader.begun.wait(PATIENCE)
         waiting = [pool.submit(engine.get_or_set, spec, others) for _ in range(10)]
         time.sleep(0.1)
 
         leader.go.set()
 
         with pytest.raises(KeyError):
-            leading.result(5)
-        assert [one.result(5) for one in waiting] == ["yes"] * 10
+            leading.result(PATIENCE)
+        assert [one.result(PATIENCE) for one in waiting] == ["yes"] * 10
     assert others.runs == 1
 
 
@@ -342,7 +336,8 @@ async def test_a_cancelled_leader_leaves_its_place_to_one_of_the_others(alias: s
         return "value"
 
     leader = asyncio.create_task(engine.aget_or_set(spec, produce))
-    await asyncio.sleep(0.05)
+    while not runs:
+        await asyncio.sleep(0.01)
     others = [asyncio.create_task(engine.aget_or_set(spec, produce)) for _ in range(10)]
     await asyncio.sleep(0.05)
 
@@ -400,18 +395,22 @@ def test_the_lease_of_a_killed_leader_ends(call: Call) -> None:
 
 
 def test_a_lease_is_renewed_while_its_computation_runs() -> None:
-    spec, leader = spec_of("default", wait=20), Pause("value")
     client: Any = store_for("default").client  # type: ignore[attr-defined]
-    with ThreadPoolExecutor(1) as pool:
-        leading = pool.submit(engine.get_or_set, spec, leader)
-        assert leader.begun.wait(5)
-        lease = f"{{ck}}:lease:{spec.key}"
-        time.sleep(1.5)  # longer than the shortest lease
 
-        assert client.exists(lease)
-        leader.go.set()
-        assert leading.result(5) == "value"
-    assert not client.exists(lease)
+    def outlives(name: str) -> bool:
+        spec, leader = spec_of("default", name, wait=20), Pause("value")
+        with ThreadPoolExecutor(1) as pool:
+            leading = pool.submit(engine.get_or_set, spec, leader)
+            assert leader.begun.wait(PATIENCE)
+            lease = f"{{ck}}:lease:{spec.key}"
+            time.sleep(1.5)  # longer than the shortest lease
+            renewed = bool(client.exists(lease))
+            leader.go.set()
+            assert leading.result(PATIENCE) == "value"
+        assert not client.exists(lease)
+        return renewed
+
+    assert any(map(outlives, "abcde")), "one alone may be lost to a machine that stands still for a second"
 
 
 # Nobody waits for himself
@@ -423,7 +422,7 @@ def test_two_who_need_each_others_keys_both_end(alias: str) -> None:
 
     def read(mine: int) -> Any:
         def produce() -> str:
-            gate.wait(5)
+            gate.wait(PATIENCE)
             return f"with {engine.get_or_set(specs[1 - mine], Source('its'))}"
 
         return engine.get_or_set(specs[mine], produce)
@@ -448,14 +447,15 @@ def test_a_computation_that_needs_its_own_key_ends(alias: str, call: Call) -> No
 
 
 async def test_a_call_inside_an_event_loop_does_not_wait_for_a_task_of_that_loop(alias: str) -> None:
-    spec, go = spec_of(alias, wait=20), asyncio.Event()
+    spec, begun, go = spec_of(alias, wait=20), asyncio.Event(), asyncio.Event()
 
     async def produce() -> str:
+        begun.set()
         await go.wait()
         return "theirs"
 
     leader = asyncio.create_task(engine.aget_or_set(spec, produce))
-    await asyncio.sleep(0.05)
+    await begun.wait()
 
     with promptly():
         assert engine.get_or_set(spec, Source("own")) == "own"
@@ -465,16 +465,18 @@ async def test_a_call_inside_an_event_loop_does_not_wait_for_a_task_of_that_loop
 
 
 async def test_nor_for_a_thread_that_waits_for_a_task_of_that_loop(alias: str) -> None:
-    led, between, go = spec_of(alias, "led", wait=20), spec_of(alias, "between", wait=20), asyncio.Event()
+    led, between = spec_of(alias, "led", wait=20), spec_of(alias, "between", wait=20)
+    begun, go = asyncio.Event(), asyncio.Event()
 
     async def produce() -> str:
+        begun.set()
         await go.wait()
         return "theirs"
 
     leader = asyncio.create_task(engine.aget_or_set(led, produce))
-    await asyncio.sleep(0.05)
+    await begun.wait()
     thread = start(lambda: engine.get_or_set(between, lambda: engine.get_or_set(led, Source("never"))))
-    wait_until(lambda: waiters_of(led))
+    until(lambda: waiters_of(led))
 
     with promptly():
         assert engine.get_or_set(between, Source("own")) == "own"
@@ -501,13 +503,13 @@ def test_waiting_has_a_bound(alias: str, call: Call) -> None:
     spec, leader = spec_of(alias, wait=0.2), Pause("late")
     with ThreadPoolExecutor(2) as pool:
         leading = pool.submit(engine.get_or_set, spec, leader)
-        assert leader.begun.wait(5)
+        assert leader.begun.wait(PATIENCE)
 
         with promptly():
             assert call(engine.get_or_set, spec, call.producer(Source("own"))) == "own"
         leader.go.set()
 
-        assert leading.result(5) == "late"
+        assert leading.result(PATIENCE) == "late"
 
 
 # Event loops come and go, processes fork
@@ -535,10 +537,10 @@ def test_a_flight_may_land_after_the_loop_of_its_waiter_has_ended(alias: str, ca
 
     with ThreadPoolExecutor(1) as pool, caplog.at_level(logging.ERROR):
         leading = pool.submit(engine.get_or_set, spec, leader)
-        assert leader.begun.wait(5)
+        assert leader.begun.wait(PATIENCE)
         assert asyncio.run(engine.aget_or_set(spec, own)) == "own"
         leader.go.set()
-        assert leading.result(5) == "late"
+        assert leading.result(PATIENCE) == "late"
 
     assert caplog.records == []
 

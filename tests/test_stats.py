@@ -17,6 +17,7 @@ from cachekit import cached, hooks, invalidate, metrics, stats
 from cachekit.core.tally import HOUR, OTHER, RESULTS, WINDOWS, Asked, Counts, Tally
 from cachekit.hooks import Lookup
 from cachekit.stores import Store, store_for
+from tests.patience import until
 from tests.servers import Valkey
 
 NOW = 1_790_000_000.0
@@ -71,7 +72,7 @@ def test_a_count_costs_less_than_a_microsecond() -> None:
     event = hit("default")
     stats.count(event)
 
-    best = min(timeit.repeat(lambda: stats.count(event), number=10_000, repeat=20)) / 10_000
+    best = min(timeit.repeat(lambda: stats.count(event), timer=time.thread_time, number=10_000, repeat=20)) / 10_000
 
     assert best < 1e-6
 
@@ -188,8 +189,12 @@ def test_a_server_that_was_away_gets_its_counts_when_it_is_back(
     stats.count(hit("default"))
     stats.flush()
     own_valkey.start()
-    time.sleep(1.1)  # BREAKER_PAUSE
-    stats.flush()
+
+    def sent() -> bool:
+        stats.flush()
+        return not stats._process._waiting
+
+    until(sent)
 
     assert stats.totals("default") == Counts(hit=2)
 
@@ -229,9 +234,7 @@ def test_the_thread_sends_by_itself(settings: Any) -> None:
 
     stats.count(hit("default"))
 
-    until = time.monotonic() + 5
-    while stats.totals("default").total == 0 and time.monotonic() < until:
-        time.sleep(0.02)
+    until(lambda: stats.totals("default").total)
     assert stats.totals("default") == Counts(hit=1)
 
 
@@ -258,7 +261,7 @@ hooks.tell(hooks.Lookup("default", "view", "short", "hit"))
 
 
 def test_a_process_that_ends_sends_the_rest(valkey: Valkey) -> None:
-    subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=200)
 
     assert stats.names("default", "1h")["view", "short"] == Counts(hit=1)
 
@@ -285,7 +288,7 @@ for thread in threads: thread.join()
 
 def test_threads_of_processes_together_lose_no_count(valkey: Valkey) -> None:
     processes = [subprocess.Popen([sys.executable, "-c", CROWD]) for _ in range(3)]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert [process.wait(200) for process in processes] == [0, 0, 0]
 
     assert stats.names("default", "1h")["function", "crowd"].total == 3 * 4 * 400
 

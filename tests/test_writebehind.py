@@ -238,7 +238,7 @@ class SlowCounter(WriteBehindCounter):
         claimed = super()._claim(batch)
         if threading.current_thread().name == "first":
             self.inside.set()
-            assert self.go_on.wait(20)
+            assert self.go_on.wait(60)
         return claimed
 
 
@@ -258,12 +258,12 @@ def test_of_two_flushers_at_once_the_second_leaves_it_to_the_first(slow: type[Sl
     counter, found = slow(Book, "views"), list[Outcome]()
     counter.add(book.pk, 2)
     first = _flushing(counter, "first", found)
-    assert slow.inside.wait(20)
+    assert slow.inside.wait(60)
 
     assert counter.flush() == Outcome()
 
     slow.go_on.set()
-    first.join(20)
+    first.join(60)
     assert (found, views(book)) == ([Outcome(rows=1)], [2])
 
 
@@ -274,13 +274,13 @@ def test_a_flusher_that_outlives_its_lock_doubles_nothing(slow: type[SlowCounter
     counter.lock_seconds = 0.01
     counter.add(book.pk, 2)
     first = _flushing(counter, "first", found)
-    assert slow.inside.wait(20)
+    assert slow.inside.wait(60)
     second = _flushing(counter, "second", found)
     second.join(0.3)
 
     slow.go_on.set()
-    first.join(20)
-    second.join(20)
+    first.join(60)
+    second.join(60)
     counter.flush()
 
     assert sorted(found) == [Outcome(), Outcome(rows=1)]

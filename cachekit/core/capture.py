@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
 from cachekit.core import tags
+from cachekit.core.contexts import put_back
 from cachekit.core.entry import NEVER, Header
 from cachekit.core.samples import Samples
 
@@ -21,10 +23,12 @@ class Capture:
 
     __slots__ = (
         "_blobs",
+        "_lock",
         "_samples",
         "_tags",
         "began",
         "changed",
+        "closed",
         "epoch",
         "expiry",
         "lags",
@@ -66,19 +70,43 @@ class Capture:
         self.volatile = False
         """Whether its door keeps what the database answers differently each time."""
         self._blobs: set[bytes] = set()
+        self._lock = threading.Lock()
+        self.closed = False
+        """Whether the computation is over: what a task or a thread that outlives it reads is no part of it."""
+
+    def close(self) -> None:
+        """Take in nothing any more."""
+        self.closed, self.strict = True, False
 
     def depend(self, *texts: str) -> None:
         """Add tags."""
-        self._tags.update(texts)
+        if not self.closed:
+            self._tags.update(texts)
 
     def take_in(self, inner: Header, read_point: int) -> None:
         """Add an inner entry: its tags, its read point (perhaps re-dated), its age and its expiry."""
+        if self.closed:
+            return
         if inner.epoch != self.epoch:
             self.spoil("it contains an entry of another epoch")
         self._blobs.add(inner.tags)
-        self.read_point = min(self.read_point, read_point)
-        self.oldest = min(self.oldest, inner.oldest)
-        self.expiry = min(self.expiry, inner.expiry)
+        with self._lock:  # one computation may read in several threads
+            self.read_point = min(self.read_point, read_point)
+            self.oldest = min(self.oldest, inner.oldest)
+            self.expiry = min(self.expiry, inner.expiry)
+
+    def beside(self) -> Capture:
+        """Return another that collects apart, from the same moment on."""
+        made = Capture(self.epoch, self.read_point, (), self._samples)
+        made.began, made.oldest, made.changed, made.strict = self.began, self.oldest, self.changed, self.strict
+        return made
+
+    def absorb(self, other: Capture) -> None:
+        """Add what another has collected."""
+        self.take_in(Header(other.epoch, other.read_point, other.oldest, other.expiry, 0, other.tags), other.read_point)
+        self.lags, self.undated = self.lags or other.lags, self.undated or other.undated
+        if other.taint:
+            self.spoil(other.taint)
 
     def date_back(self, moment: float, reason: str) -> None:
         """Note that something is read as it was at a moment (monotonic); spoilt for `reason` if no point is known."""
@@ -87,8 +115,10 @@ class Capture:
             self.undated = True
             self.spoil(reason)
             return
-        self.read_point = min(self.read_point, point)
-        self.oldest = min(self.oldest, point)
+        if not self.closed:
+            with self._lock:
+                self.read_point = min(self.read_point, point)
+                self.oldest = min(self.oldest, point)
 
     def may_lag(self, moment: float) -> bool:
         """Tell whether what was so at a moment (monotonic) can be stored, as far as anybody knows yet."""
@@ -100,16 +130,18 @@ class Capture:
 
     def refuse(self, reason: str) -> None:
         """Keep this value from being stored; an outer one may still be."""
-        self.refusal = self.refusal or reason
+        if not self.closed:
+            self.refusal = self.refusal or reason
 
     def spoil(self, reason: str) -> None:
         """Keep this value and every outer one from being stored: what it read cannot be named."""
-        self.taint = self.taint or reason
+        if not self.closed:
+            self.taint = self.taint or reason
 
     @property
     def tags(self) -> bytes:
         """Return all dependencies, encoded."""
-        return tags.merge(self._tags, self._blobs)
+        return tags.merge(self._tags.copy(), self._blobs.copy())  # a thread may still be reading
 
     @property
     def obstacle(self) -> str:
@@ -124,7 +156,7 @@ def capturing(capture: Capture | None) -> Iterator[None]:
     try:
         yield
     finally:
-        current.reset(token)
+        put_back(current, token)
 
 
 @contextmanager
@@ -134,7 +166,7 @@ def reading_primaries(*, only: bool = True) -> Iterator[None]:
     try:
         yield
     finally:
-        on_primary.reset(token)
+        put_back(on_primary, token)
 
 
 def depend(*texts: str) -> None:

@@ -7,13 +7,16 @@ import struct
 from enum import Enum
 from typing import NamedTuple
 
-FORMAT = b"\xc1\x02"
+from cachekit.core.tags import longest_in
+
+FORMAT = b"\xc1\x03"
 """How an entry begins; no text, pickle, msgpack or compressed value does. An entry of another format is missing."""
 _HEAD = struct.Struct(">2sQ8sIeH")
 _LONG = struct.Struct(">Q")
-_OLDER, _EXACT = 1 << 63, 1 << 62
-"""Bits of the read point: its oldest computation began earlier, and when follows; so does an unusual expiry."""
-_POINT = _EXACT - 1
+_OLDER, _EXACT, _NAMED = 1 << 63, 1 << 62, 1 << 61
+"""Bits of the read point: its oldest computation began earlier, and when follows; so does an unusual expiry; and where
+the key holds a name that is left out of the tags."""
+_POINT = _NAMED - 1
 _ENDLESS = 2**32 - 1
 _COST_UNIT = 2**14
 """Costs are kept with eleven bits of precision, up to 18 minutes."""
@@ -63,10 +66,11 @@ class Verdict(Enum):
     MISSING = "miss"
 
 
-def seal(header: Header, payload: bytes) -> bytes:
+def seal(header: Header, payload: bytes, key: str = "") -> bytes:
     """Put a payload into its envelope: 26 bytes and the tags.
 
-    The expiry is kept to the millisecond; the start of the oldest computation where it is not the read point.
+    The expiry is kept to the millisecond; the start of the oldest computation where it is not the read point. A door's
+    name, or a table's, that is part of the key is not written once more.
     """
     epoch, read_point, oldest, expiry, cost, tags = header
     point, more = read_point, b""
@@ -75,29 +79,48 @@ def seal(header: Header, payload: bytes) -> bytes:
     late = _ENDLESS if expiry == NEVER else expiry // 1000 - read_point // 1000
     if expiry != NEVER and not 0 <= late < _ENDLESS:
         point, more, late = point | _EXACT, more + _LONG.pack(expiry), 0
+    if key and (place := longest_in(key.encode(), tags)) and max(place) < 256:
+        at, where, length = place
+        point, more, tags = point | _NAMED, more + bytes((at, where)), tags[:at] + tags[at + length :]
     kept = min(cost / _COST_UNIT, _GREATEST_COST)
     return b"%b%b%b%b" % (_HEAD.pack(FORMAT, point, epoch, late, kept, len(tags)), more, tags, payload)
 
 
-def unseal(data: bytes | None) -> tuple[Header | None, bytes]:
-    """Take an envelope apart; whatever is not one counts as missing."""
+def unseal(data: bytes | None, key: str | bytes = "") -> tuple[Header | None, bytes]:
+    """Take an envelope apart that was found under a key; whatever is not one counts as missing."""
     if data is None or len(data) < _HEAD.size or data[:2] != FORMAT:
         return None, b""
     _, point, epoch, late, cost, length = _HEAD.unpack_from(data)
     read_point = oldest = point & _POINT
     expiry = NEVER if late == _ENDLESS else (read_point // 1000 + late) * 1000
     at = _HEAD.size
+    name: bytes | None = b""
     if point != read_point:
-        if len(data) < at + 8 * (point >> 62).bit_count():
+        if len(data) < at + 8 * (point >> 62).bit_count() + 2 * bool(point & _NAMED):
             return None, b""
         if point & _OLDER:
             (oldest,), at = _LONG.unpack_from(data, at), at + 8
         if point & _EXACT:
             (expiry,), at = _LONG.unpack_from(data, at), at + 8
+        if point & _NAMED:
+            name, at = _named(data, at, length, key), at + 2
     start = at + length
-    if len(data) < start:
+    if len(data) < start or name is None:
         return None, b""
-    return Header(epoch, read_point, oldest, expiry, int(cost * _COST_UNIT), data[at:start]), data[start:]
+    tags = data[at:start]
+    if name:
+        tags = tags[: data[at - 2]] + name + tags[data[at - 2] :]
+    return Header(epoch, read_point, oldest, expiry, int(cost * _COST_UNIT), tags), data[start:]
+
+
+def _named(data: bytes, at: int, length: int, key: str | bytes) -> bytes | None:
+    """Return the name that is left out of the tags; None where the key does not hold it."""
+    text = key.encode() if isinstance(key, str) else key
+    where, start = data[at], data[at + 1]
+    if not 2 <= where <= length or len(data) < at + 2 + length:
+        return None
+    name = text[start : start + data[at + 1 + where]]
+    return name if len(name) == data[at + 1 + where] else None
 
 
 def judge(found: Found, now: int, dice: float = 1.0) -> Verdict:

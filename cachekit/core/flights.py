@@ -49,10 +49,12 @@ class Outcome(NamedTuple):
 class Job:
     """An outermost computation with all that it calls: what may not wait for itself."""
 
-    __slots__ = ("waits",)
+    __slots__ = ("over", "waits")
 
     def __init__(self) -> None:
         self.waits: list[Flight] = []
+        self.over = False
+        """Whether it has ended: what a task that outlives it computes is a job of its own."""
 
 
 class Flight:

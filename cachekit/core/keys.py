@@ -22,6 +22,8 @@ EXACT = frozenset({int, str, bytes, bool, type(None), uuid.UUID})
 """Types whose values are equal only where they make the same key, if their types are the same."""
 LONGEST = 200
 """Longer texts and numbers are not remembered."""
+_NAMED: list[Any] = [type, FunctionType]
+"""Kinds of what is called by its name, unless it was made inside a function."""
 _TEXTUAL = (decimal.Decimal, uuid.UUID, datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
 
 
@@ -29,6 +31,11 @@ def fingerprint(*parts: Any) -> str:
     """Return 22 letters, digits, `-` and `_` that stand for these values and no others. Raises InvalidKey."""
     digest = blake2b(b"".join(framed(part) for part in parts), digest_size=16).digest()
     return urlsafe_b64encode(digest)[:22].decode()
+
+
+def know_named(kind: type) -> None:
+    """Have instances of a further class called by their names: `__module__` and `__qualname__`."""
+    _NAMED.append(kind)
 
 
 def is_short(value: Any) -> bool:
@@ -55,7 +62,7 @@ def _encoded(value: Any) -> tuple[str, bytes]:
             return found
     raise InvalidKey(
         f"No cache key can be made from a {type(value).__module__}.{type(value).__qualname__}. "
-        "Pass a simpler argument, or say key=lambda …: … to name what matters."
+        "Pass a simpler argument, or say key=lambda …: … to name what matters: key=lambda self, x: (self.name, x)."
     )
 
 
@@ -88,8 +95,8 @@ def _container(value: Any) -> tuple[str, bytes] | None:
 def _instance(value: Any) -> tuple[str, bytes] | None:
     """Recognise model instances (by table and primary key), classes and module-level functions (by name)."""
     meta = getattr(value, "_meta", None)
-    if isinstance(value, (type, FunctionType)) and "<" not in value.__qualname__:
-        return "name", f"{value.__module__}.{value.__qualname__}".encode()
+    if isinstance(value, tuple(_NAMED)) and "<" not in (name := getattr(value, "__qualname__", "<")):
+        return "name", f"{value.__module__}.{name}".encode()
     if getattr(value, "is_anonymous", False) is True:  # a visitor whom Django's auth does not know
         return "anonymous", b""
     if isinstance(value, type) or meta is None or not hasattr(meta, "label_lower"):

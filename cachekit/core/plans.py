@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from cachekit.core import steps
@@ -225,11 +226,10 @@ def _await_holder(visit: Visit, begun: steps.Begun) -> Generator[Any, Any, tuple
 
 
 def _begin(visit: Visit, lease: float) -> Generator[Any, Any, steps.Begun | None]:
-    try:
+    with suppress(StoreUnavailable):
         begun: steps.Begun = yield steps.Begin(visit.spec.key, lease)
-    except StoreUnavailable:
-        return None
-    return begun
+        return begun
+    return None
 
 
 def _compute(visit: Visit, begun: steps.Begun | None, share: Any) -> Plan:
@@ -257,23 +257,25 @@ def _attempt(
     except GeneratorExit:  # nobody drives this plan any more
         raise
     except BaseException:
-        if token:
-            yield from _release(visit, token)
+        yield from _release(visit, token)
         raise
     header = produced.header
     started = -math.inf if produced.lags else started  # what a replica shows is no news, whenever it was asked
     share(Outcome(started, header, produced.payload, refused=header is None))
     if header is None or begun is None or not produced.ttl:
-        if token:
-            yield from _release(visit, token)
+        yield from _release(visit, token)
         return produced, None
+    data, ttl = seal(header, produced.payload, visit.spec.key), 0 if produced.ttl == NEVER else produced.ttl
     try:
-        data = seal(header, produced.payload)
-        ttl = 0 if produced.ttl == NEVER else produced.ttl
         waits = visit.spec.policy.lease or produced.lags or visit.found is None or visit.found.newest == NEVER
         saved: steps.Saved | None = yield steps.Save(visit.spec.key, data, ttl, header.tags, token, waits)
     except StoreUnavailable:
         return produced, None
+    except GeneratorExit:
+        raise
+    except BaseException:  # a task is cancelled: others wait for its lease
+        yield from _release(visit, token)
+        raise
     if saved is not None:
         share(Outcome(started, header, produced.payload, proven=_is_fresh(header, saved)))
     return produced, saved
@@ -287,14 +289,12 @@ def _is_fresh(header: Header | None, saved: steps.Saved | None) -> bool:
 
 
 def _release(visit: Visit, token: str) -> Generator[Any, Any, None]:
-    try:
-        yield steps.Release(visit.spec.key, token)
-    except StoreUnavailable:
-        pass  # the lease ends by itself
+    with suppress(StoreUnavailable):  # the lease ends by itself
+        if token:
+            yield steps.Release(visit.spec.key, token)
 
 
 def _lease(visit: Visit) -> float:
     """Return how long the computation usually takes, with room."""
-    header = visit.found.header if visit.found else None
-    usual = header.cost / 1_000_000 if header else 0
+    usual = visit.found.header.cost / 1_000_000 if visit.found and visit.found.header else 0
     return min(max(4 * usual, SHORTEST_LEASE), LONGEST_LEASE)

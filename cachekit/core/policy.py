@@ -38,6 +38,8 @@ class Policy:
     `"hot"`: only what is asked for often."""
     tags: tuple[str, ...] = ()
     """What every entry depends on beside what it reads through the ORM."""
+    memo: bool = False
+    """Whether a request that has a memo is given what it has read before."""
     newer_than_snapshot: bool = False
     """Whether a transaction that reads a snapshot is given entries that are newer than it."""
     lease: bool = True

@@ -194,19 +194,46 @@ def merge(texts: Iterable[str], blobs: Iterable[bytes]) -> bytes:
     return _written({(k, f): d for (k, f), d in groups.items() if k not in "rs" or ("t", f) not in groups})
 
 
-def _decoded(blob: bytes) -> Iterable[tuple[str, str, list[bytes]]]:
+class _Group(NamedTuple):
+    """Where a family stands in encoded dependencies."""
+
+    kind: str
+    name: bytes
+    start: int
+    """Where the part of its name begins that is written out."""
+    fields: int
+    """Where its digests begin."""
+    many: int
+
+
+def _groups(blob: bytes) -> Iterable[_Group]:
     at, name = 0, b""
     while at < len(blob):
         kind, alike, length = _KINDS[blob[at] >> 5], blob[at] & _MOST_ALIKE, blob[at + 1]
-        name, at, count = name[:alike] + blob[at + 2 : at + 2 + length], at + 2 + length, 0
+        start = at + 2
+        name, at, count = name[:alike] + blob[start : start + length], start + length, 0
         if kind in _WITH_DIGESTS:
             count, at = blob[at], at + 1
         if count == _MANY:
             count, at = int.from_bytes(blob[at : at + 4], "big"), at + 4
         if len(name) != alike + length or len(blob) < at + 8 * count:
             raise ValueError("These bytes are no dependencies: they end too early.")
-        yield kind, name.decode() or FREE, [blob[at + 8 * n : at + 8 * n + 8] for n in range(count)]
+        yield _Group(kind, name, start, at, count)
         at += 8 * count
+
+
+def _decoded(blob: bytes) -> Iterable[tuple[str, str, list[bytes]]]:
+    for kind, name, _, at, count in _groups(blob):
+        yield kind, name.decode() or FREE, [blob[at + 8 * n : at + 8 * n + 8] for n in range(count)]
+
+
+def longest_in(key: bytes, blob: bytes) -> tuple[int, int, int] | None:
+    """Return which name in encoded dependencies stands in a key too: where here, where there, and how long it is."""
+    best = 0, 0, 2
+    for _, name, start, _, _ in _groups(blob):
+        if len(name) > best[2] and blob[start - 1] == len(name) and name in key:
+            best = start, key.index(name), len(name)
+    return best if best[0] else None
 
 
 def layout(blob: bytes) -> Layout:

@@ -101,7 +101,7 @@ def detail(alias: str, raw: bytes) -> Detail | None:
     if found is None:
         return None
     row, value = found
-    header, payload = unseal(value.data) if row.kind == "entry" else (None, b"")
+    header, payload = unseal(value.data, raw) if row.kind == "entry" else (None, b"")
     if row.secret:
         return Detail(row, Value(value.length), header, None, [])
     if row.fact.type != "string":

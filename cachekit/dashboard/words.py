@@ -91,5 +91,7 @@ def door(name: str) -> str:
         "fragment": _("Fragments"),
         "query": _("Queries"),
         "row": _("Rows"),
+        "graphql": _("GraphQL fields"),
+        "session": _("Sessions"),
         "backend": _("CACHES"),
     }.get(name, name)

@@ -18,7 +18,7 @@ _local = threading.local()
 class Transaction:
     """A transaction of one connection, from before its first statement until its end."""
 
-    __slots__ = ("_connection", "began", "locks", "over", "tags")
+    __slots__ = ("_connection", "began", "early", "locks", "over", "tags")
 
     def __init__(self, connection: BaseDatabaseWrapper, began: float) -> None:
         self._connection = ref(connection)
@@ -28,6 +28,8 @@ class Transaction:
         self.locks = False
         """Whether it has asked for rows to be locked: what is read after that must be what is committed."""
         self.over = False
+        self.early: Any = None
+        """What was sent with its first write."""
 
     @property
     def connection(self) -> Any:

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any, TypeVar
-from uuid import uuid4
 
 from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachekit import outbox, tenants
-from cachekit.invalidation import announce, invalidate_tags, keep, withdraw
-from cachekit.orm import notices, ongoing
+from cachekit.intents import withdraw
+from cachekit.invalidation import invalidate_tags, keep
+from cachekit.orm import early, notices, ongoing
 from cachekit.orm.ongoing import commits_by_itself
 from cachekit.orm.refusals import is_refusal
 
@@ -30,7 +30,11 @@ def is_integrity_error(error: Exception) -> bool:
 
 def collect(connection: BaseDatabaseWrapper, tags: Iterable[str]) -> None:
     """Note what the open transaction has written: announced right before its commit, invalidated right after."""
-    ongoing.writing(connection).tags.update(dict.fromkeys(tags))
+    one = ongoing.writing(connection)
+    is_first = not one.tags
+    one.tags.update(dict.fromkeys(tags))
+    if is_first and one.tags:
+        early.began(connection, one)
     _also_on_commit(connection)
 
 
@@ -56,8 +60,7 @@ def committing(
     While the intents stand, entries with these tags are stale and what is computed is born stale. If this process
     dies in between, they end by themselves. Where a store cannot be told, the tags go into the outbox.
     """
-    mark, began = uuid4().hex, time.monotonic()
-    missed = announce(told, mark)
+    mark, began, missed = early.announced(connection, ongoing.of(connection), told)
     boxed: list[str] = []
 
     def boxing() -> Result:
@@ -131,6 +134,8 @@ def settle(connection: BaseDatabaseWrapper) -> None:
 
 def drop(connection: BaseDatabaseWrapper) -> None:
     """Forget what has been collected: it was rolled back, or is being told."""
+    if (one := ongoing.of(connection)) is not None:
+        early.dropped(one)
     ongoing.end(connection)
     connection.__dict__.pop("_cachekit_by_hand", None)
     if getattr(connection, "_cachekit_isolated", "") == "transaction":

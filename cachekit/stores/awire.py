@@ -38,6 +38,12 @@ class AsyncLine:
             return self._straight.ask(payload, replies, timeout)
         return _asent(self.connection, payload, replies, timeout)
 
+    def part(self, farewell: bytes) -> None:
+        """Send a last command, whose reply nobody will read, if the connection stands."""
+        writer = self.connection._writer  # noqa: SLF001 - nothing else sends without waiting
+        if writer is not None and not writer.is_closing():
+            writer.write(farewell)
+
 
 class AsyncWire:
     """Like `Wire`, with the connections of each event loop closed when the loop shuts down."""
@@ -51,8 +57,14 @@ class AsyncWire:
         """The loop that asked last, and its connections: most processes have one."""
         self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = WeakKeyDictionary()
 
-    async def exchange(self, payload: bytes, replies: int, *, timeout: float | None = None) -> list[Any]:  # noqa: ASYNC109 - a socket's, not a task's
-        """Like `Wire.exchange`."""
+    async def exchange(
+        self,
+        payload: bytes,
+        replies: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - a socket's, not a task's
+        farewell: Callable[[], bytes] | None = None,
+    ) -> list[Any]:
+        """Like `Wire.exchange`; whoever goes before the replies come sends a farewell, over the same connection."""
         loop = asyncio.get_running_loop()
         last, free = self._latest
         if last() is not loop:
@@ -63,12 +75,12 @@ class AsyncWire:
             line = free.pop()
             if line.is_usable(self._age):
                 try:
-                    return await self._talk(line, free, payload, replies, timeout)
+                    return await self._talk(line, free, payload, replies, timeout, farewell)
                 except RedisConnectionError:
                     await _close(free)
             else:
                 await line.connection.disconnect(nowait=True)
-        return await self._talk(await self._new(), free, payload, replies, timeout)
+        return await self._talk(await self._new(), free, payload, replies, timeout, farewell)
 
     def distrust(self) -> None:
         """Like `Wire.distrust`, whatever the loop."""
@@ -91,23 +103,26 @@ class AsyncWire:
                     wanted = talk.send(answers)  # type: ignore[arg-type]  # None begins it
                 except StopIteration:
                     return AsyncLine(connection, age)
-                answers = await _asent(connection, *wanted)
+                answers = await _asent(connection, *wanted[:3])
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
 
-    async def _talk(
+    async def _talk(  # noqa: PLR0917 - the way of every exchange
         self,
         line: AsyncLine,
         free: deque[AsyncLine],
         payload: bytes,
         replies: int,
         timeout: float | None,  # noqa: ASYNC109 - a socket's, not a task's
+        farewell: Callable[[], bytes] | None,
     ) -> list[Any]:
         age = self._age
         try:
             answers = await line.talk(payload, replies, timeout)
         except BaseException:
+            if farewell is not None:
+                line.part(farewell())
             await line.connection.disconnect(nowait=True)
             raise
         line.age = age

@@ -9,7 +9,10 @@ from typing import Any, Protocol
 from cachekit.core.entry import Found
 from cachekit.core.mirror import Mirror
 from cachekit.core.samples import Samples
-from cachekit.core.steps import Invalidate, Step
+from cachekit.core.steps import Intend, Invalidate, Step
+
+Promise = Callable[[], bool]
+"""Waits for the answer to intents that were sent, and tells whether they stand."""
 
 
 class Store(Protocol):
@@ -50,6 +53,9 @@ class Store(Protocol):
 
         What this thread asks of the store from now on comes after it. Raises StoreUnavailable.
         """
+
+    def promise(self, step: Intend) -> Promise:
+        """Put intents without waiting for the answer; what is returned waits for it. Raises StoreUnavailable."""
 
     def hear(self) -> bool:
         """Look whether what was posted has been carried out; tell whether there was anything to look for."""

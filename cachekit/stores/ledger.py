@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError, NoScriptError, ReadOnlyError, ResponseError
@@ -12,7 +13,8 @@ from cachekit.core import steps, tags
 from cachekit.core.entry import NEVER, Found, unseal
 from cachekit.core.mirror import Beat
 from cachekit.stores import scripts
-from cachekit.stores.scripts import Ask, Exchange, Talk, places, told_as
+from cachekit.stores.asking import Asking
+from cachekit.stores.scripts import Exchange, Talk, places, told_as
 from cachekit.stores.wire import code_of, pack, raised
 
 BUCKET_LIMIT = 100_000 // tags.BUCKETS
@@ -27,26 +29,19 @@ class Unproven(RedisConnectionError):
     """A server answers that may not be read yet: it has not been told what it missed."""
 
 
-class Ledger:
+class Ledger(Asking):
     """The ledger of one store: its keys, and a `talk` for each step."""
 
     def __init__(self, prefix: str, max_staleness: float = 0, *, replays: bool = False) -> None:
         self.prefix = prefix
         self._replays = replays
         self._bound = int(max_staleness * 1_000_000)
-        self.root = f"{{{prefix}}}:root"
+        Asking.__init__(self, f"{{{prefix}}}:root")
         self.events = f"{{{prefix}}}:events"
         self._probe = pack("PERSIST", self.root)
         self._proof = pack("GET", f"{{{prefix}}}:attest") + pack("HGET", self.root, "server") + pack("TIME")
-        self._asks: dict[bytes, Ask] = {}
-        self._seen: dict[str, bytes] = {}
         self.evicts = True
         """Whether points may be evicted; a server that does not tell counts as one that does."""
-
-    def forget(self) -> None:
-        """Forget which tags were seen with which keys."""
-        self._asks.clear()
-        self._seen.clear()
 
     # Attaching
 
@@ -87,7 +82,7 @@ class Ledger:
         asked = b"%b%b%b%b" % (pack("GET", step.key), ask.payload, proof, self._probe)
         data, *replies = raised((yield Exchange(asked, ask.replies + proofs + 2)))
         attested = replies[ask.replies : -1]
-        header, payload = unseal(data)
+        header, payload = unseal(data, step.key)
         if header is not None and header.tags != guess:
             try:
                 ask = self.ask(header.tags)
@@ -117,61 +112,6 @@ class Ledger:
         """Return since when entries must have been begun, by the replies to `proving`."""
         return self._since(replies[:-1], last) if self._bound else 0
 
-    def ask(self, blob: bytes) -> Ask:
-        """Return the commands that fetch the points of these tags: the root first, then the buckets."""
-        known = self._asks.get(blob)
-        if known is not None:
-            return known
-        if len(self._asks) > 4096:
-            self._asks.clear()
-        return self._keep(blob, self._question(tags.layout(blob), frozenset()))
-
-    def _keep(self, blob: bytes, ask: Ask) -> Ask:
-        if len(blob) <= tags.LONGEST_KEPT:
-            self._asks[blob] = ask
-        return ask
-
-    def _question(self, layout: tags.Layout, known: frozenset[bytes]) -> Ask:
-        births = [b"^" + place for place, _ in layout.places]
-        commands = [pack("HMGET", self.root, "epoch", "last", *births, *layout.whole)]
-        for place, digests in layout.places:
-            if place in known:
-                commands.append(pack("HMGET", self.root.encode() + b":" + place, "f", *digests))
-        return Ask(b"".join(commands), len(commands), layout, known)
-
-    def _completed(
-        self, blob: bytes, ask: Ask, replies: list[Any]
-    ) -> Generator[Exchange, list[Any], tuple[Ask, list[Any]]]:
-        """Ask again while there are buckets that the question did not know of."""
-        while not (born := ask.born(raised(replies))) <= ask.known:
-            ask = self._keep(blob, self._question(ask.layout, ask.known | born))
-            replies = yield Exchange(ask.payload, ask.replies)
-        return ask, replies
-
-    def points(self, ask: Ask, replies: Sequence[Any]) -> tuple[bytes, int, int]:
-        """Return epoch, last and the newest point; NEVER as the point where a bucket was lost."""
-        root = raised(replies)[0]
-        epoch, last, count = root[0] or b"", int(root[1] or 0), len(ask.layout.places)
-        newest = max((int(point) for point in root[2 + count :] if point is not None), default=0)
-        if not ask.known:
-            return epoch, last, newest
-        born = ask.born(replies)
-        asked = [place for place, _ in ask.layout.places if place in ask.known]
-        for place, bucket in zip(asked, replies[1:], strict=False):
-            if bucket[0] is not None:
-                newest = max(newest, *(int(point or 0) for point in bucket))
-            elif place in born:
-                return epoch, last, NEVER
-        return epoch, last, newest
-
-    def remember(self, key: str, blob: bytes) -> bytes:
-        """Note the tags of an entry, so that they are asked about with it."""
-        if len(self._seen) > 50_000:
-            self._seen.clear()
-        if len(blob) <= tags.LONGEST_KEPT:
-            self._seen[key] = blob
-        return blob
-
     def beat(self) -> tuple[Exchange, Callable[[Sequence[Any]], Beat]]:
         """Return the question how far the ledger is, and what reads the answer."""
         proof, proofs = (self._proof, 3) if self._bound else (b"", 0)
@@ -190,7 +130,9 @@ class Ledger:
         """Take a read point and perhaps a lease."""
         token = os.urandom(8).hex() if step.lease else ""
         keys = (self.root, self._lease(step.key), self._wish(""))
-        epoch, point, given, holder = yield from self._run("begin", keys, new_epoch(), token, int(step.lease * 1000))
+        told = (new_epoch(), token, int(step.lease * 1000))
+        farewell = partial(self._released, step.key, token) if token else None
+        epoch, point, given, holder = yield from self._run("begin", keys, *told, farewell=farewell)
         return steps.Begun(epoch, int(point), given.decode(), holder.decode())
 
     def save(self, step: steps.Save) -> Talk:
@@ -216,8 +158,15 @@ class Ledger:
 
     def release(self, step: steps.Release) -> Talk:
         """Give a lease back."""
-        keys = (self._lease(step.key), self._wish(step.token), self._bell(step.token))
-        yield from self._run("release", keys, step.token)
+        yield from self._run("release", self._held(step.key, step.token), step.token)
+
+    def _released(self, key: str, token: str) -> bytes:
+        """Return the packed command that gives a lease back, whether or not the server has seen it before."""
+        keys = self._held(key, token)
+        return pack("EVAL", scripts.script("release").source, len(keys), *keys, token)
+
+    def _held(self, key: str, token: str) -> tuple[str, ...]:
+        return self._lease(key), self._wish(token), self._bell(token)
 
     def wait(self, step: steps.Wait) -> Talk:
         """Block until the holder's bell rings; it rings for those too who come late."""
@@ -268,12 +217,18 @@ class Ledger:
         keys = (self.root, self.events)
         yield from self._run("withdraw", keys, new_epoch(), BUCKET_LIMIT, step.transaction, *places(step.tags))
 
-    def _run(self, name: str, keys: tuple[str, ...], *arguments: bytes | str | int) -> Talk:
+    def _run(
+        self,
+        name: str,
+        keys: tuple[str, ...],
+        *arguments: bytes | str | int,
+        farewell: Callable[[], bytes] | None = None,
+    ) -> Talk:
         known = scripts.script(name)
         rest = (len(keys), *keys, *arguments)
-        (reply,) = yield Exchange(pack("EVALSHA", known.sha, *rest), 1)
+        (reply,) = yield Exchange(pack("EVALSHA", known.sha, *rest), 1, farewell=farewell)
         if isinstance(reply, NoScriptError):
-            (reply,) = yield Exchange(pack("EVAL", known.source, *rest), 1)
+            (reply,) = yield Exchange(pack("EVAL", known.source, *rest), 1, farewell=farewell)
         if isinstance(reply, ResponseError):
             raise reply
         return reply

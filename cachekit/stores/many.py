@@ -92,7 +92,7 @@ class Many:
         asked = b"%b%b%b" % (pack("MGET", *step.keys), question.payload, proof)
         datas, *replies = raised((yield Exchange(asked, 1 + question.replies + proofs)))
         proofs_given = replies[question.replies :]
-        entries = [_readable(*unseal(data)) for data in datas]
+        entries = [_readable(*unseal(data, key)) for key, data in zip(step.keys, datas, strict=True)]
         blobs = {header.tags for header, _ in entries if header is not None}
         points = Points(question, replies[: question.replies])
         while not (self._covers(question, blobs) and points.born <= set(question.asked)):

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from cachekit.core import steps, tags
 from cachekit.core.entry import Found, unseal
 from cachekit.core.samples import Samples
+from cachekit.stores.base import Promise
 
 MAX_ENTRIES = 10_000
 MAX_POINTS = 100_000
@@ -85,7 +86,7 @@ class MemoryStore:
                 kept = None
             if kept is not None:
                 self.entries.move_to_end(key)
-            header, payload = unseal(kept.data if kept else None)
+            header, payload = unseal(kept.data if kept else None, key)
             newest = self._newest(header.tags) if header else 0
             return Found(header, payload, self._epoch, self._last, newest)
 
@@ -122,6 +123,11 @@ class MemoryStore:
     def post(self, step: steps.Invalidate, lost: Callable[[], object]) -> None:
         """Carry out a step: nothing is lost inside a process."""
         self.do(step)
+
+    def promise(self, step: steps.Intend) -> Promise:
+        """Put intents; they stand at once."""
+        self.do(step)
+        return lambda: True
 
     def hear(self) -> bool:
         """Tell that nothing is under way."""

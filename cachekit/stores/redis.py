@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any
 
@@ -21,9 +20,10 @@ from cachekit.core.mirror import Mirror
 from cachekit.core.samples import Samples
 from cachekit.core.tags import EVERYTHING
 from cachekit.exceptions import StoreUnavailable
-from cachekit.stores import many
+from cachekit.stores import many, posting
 from cachekit.stores.awaited import async_connection
 from cachekit.stores.awire import AsyncWire
+from cachekit.stores.base import Promise
 from cachekit.stores.breaker import Breaker
 from cachekit.stores.channel import Follower
 from cachekit.stores.ledger import Ledger
@@ -197,22 +197,18 @@ class RedisStore:
 
         `lost` is called where it was not carried out. Raises StoreUnavailable where it cannot even be sent.
         """
-
-        def heard(replies: list[Any] | None) -> None:
-            if replies is None or isinstance(replies[0], ResponseError):
-                lost()
-
-        with self._insisting:
-            self.wire.post(*self.ledger.posted(step), heard)
+        posting.post(self, step, lost)
         self._noted(step, None)
+
+    def promise(self, step: steps.Intend) -> Promise:
+        """Send intents and go on; what is returned waits for the answer, and tells whether they stand."""
+        made = posting.promise(self, step)
+        self._noted(step, None)
+        return made
 
     def hear(self) -> bool:
         """Read the answers to what was posted; tell whether there were any to read."""
-        owes = self.wire.owes
-        if owes:
-            with suppress(StoreUnavailable), self._guard:
-                self.wire.hear()
-        return owes
+        return posting.hear(self)
 
     def follow(self) -> Mirror:
         """Have this process's mirror of the ledger kept from now on."""
@@ -235,9 +231,9 @@ class RedisStore:
         """Return the name of something beside the ledger, on its cluster slot."""
         return f"{{{self.prefix}}}:{name}"
 
-    def guard(self) -> Guard:
+    def guard(self, *, insists: bool = False) -> Guard:
         """Turn redis-py's errors into StoreUnavailable, but for error replies that are the caller's own doing."""
-        return self._guard
+        return self._insisting if insists else self._guard
 
     def reset(self) -> None:
         """Close idle connections, follow nothing, forget the breaker's state and which tags were seen."""
@@ -264,8 +260,7 @@ class RedisStore:
             with guard:
                 wanted: Exchange = next(talk)
                 while True:
-                    replies = await self.awire.exchange(wanted.payload, wanted.replies, timeout=wanted.timeout)
-                    wanted = talk.send(replies)
+                    wanted = talk.send(await self.awire.exchange(*wanted))
         except StopIteration as end:
             return end.value
         except ResponseError as error:

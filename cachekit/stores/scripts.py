@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import cache
 from hashlib import sha1
 from pathlib import Path
@@ -20,6 +20,8 @@ class Exchange(NamedTuple):
     payload: bytes
     replies: int
     timeout: float | None = None
+    farewell: Callable[[], bytes] | None = None
+    """Makes what is sent after it where whoever awaits the replies goes before they come."""
 
 
 Talk = Generator[Exchange, list[Any], Any]

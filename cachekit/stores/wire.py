@@ -130,7 +130,7 @@ class Wire:
                 self.drop()  # the server went away under an idle connection: the others are as dead
         return self._talk(self._new(), payload, replies, timeout)
 
-    def post(self, payload: bytes, replies: int, heard: Heard) -> None:
+    def post(self, payload: bytes, replies: int, heard: Heard) -> Line:
         """Send `payload` and do not wait: `heard` is told the replies when the connection is used next.
 
         Whoever uses it next comes after what was posted. Raises redis-py's errors.
@@ -143,6 +143,15 @@ class Wire:
             raise
         line.owed.append((replies, heard))
         self._free.append(line)
+        return line
+
+    def hear_on(self, line: Line) -> None:
+        """Read what was posted over a connection, unless somebody else uses it just now. Raises redis-py's errors."""
+        try:
+            self._mine().remove(line)
+        except ValueError:
+            return
+        self._talk(line, b"", 0, None)
 
     def hear(self) -> None:
         """Read what was posted and not answered yet. Raises redis-py's errors."""
@@ -209,7 +218,7 @@ class Wire:
                     wanted = talk.send(answers)  # type: ignore[arg-type]  # None begins it
                 except StopIteration:
                     return line
-                answers = line.talk(*wanted)
+                answers = line.talk(*wanted[:3])
         except BaseException:
             connection.disconnect()
             self.pool.release(connection)

@@ -21,7 +21,7 @@ register = template.Library()
 
 PERSONAL = frozenset({"user", "perms", "request", "messages"})
 """Variables that differ from visitor to visitor."""
-OPTIONS = frozenset({"tags", "alias", "grace", "jitter", "wait", "negative_timeout", "near", "audit"})
+OPTIONS = frozenset({"tags", "alias", "grace", "jitter", "wait", "negative_timeout", "near", "memo", "audit"})
 LITERALS: dict[str, Any] = {"True": True, "False": False, "None": None}
 REMEMBERED = keys.EXACT | {SafeString}
 

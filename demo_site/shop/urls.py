@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
-from demo_site.shop import views
+from demo_site.shop import api, views
 
 app_name = "shop"
 
@@ -16,5 +16,7 @@ urlpatterns = [
     path("diamond/<int:pk>/order/", views.order, name="order"),
     path("diamond/<int:pk>/ordered/", views.ordered, name="ordered"),
     path("sales/", views.sales, name="sales"),
+    path("api/", include(api.router.urls)),
+    path("api/schema/", api.Schema.as_view(), name="schema"),
     path("healthz/", views.health, name="health"),
 ]

@@ -9,6 +9,7 @@ import pytest
 from django.core.cache import caches
 
 from cachekit import hooks
+from tests.patience import patient
 from tests.servers import Valkey
 
 Make = Callable[..., Any]
@@ -34,7 +35,7 @@ def make(settings: Any, valkey: Valkey) -> Make:
     """`make(KEY_PREFIX="x", OPTIONS={…})` returns the cache of a new alias on the session's Valkey."""
 
     def made(alias: str = "made", backend: str = "cachekit.backends.RedisCache", **entry: Any) -> Any:
-        entry = {"BACKEND": backend, "LOCATION": valkey.url, **entry}
+        entry = {"BACKEND": backend, "LOCATION": valkey.url, **entry, "OPTIONS": patient(entry.get("OPTIONS", {}))}
         settings.CACHES = {**settings.CACHES, alias: entry}
         return caches[alias]
 

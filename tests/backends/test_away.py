@@ -19,6 +19,7 @@ from redis.exceptions import (
 )
 
 from cachekit import hooks
+from cachekit.exceptions import StoreUnavailable
 from cachekit.stores import store_for
 from tests.servers import Valkey
 from tests.twins import Call
@@ -157,18 +158,24 @@ def test_a_lock_says_so_to_whoever_wants_the_errors(strict: Any) -> None:
         strict.lock("k").acquire()
 
 
-def test_a_silent_server_costs_its_timeout_once(own_valkey: Valkey, use_cache: Callable[..., None], call: Call) -> None:
+def test_a_silent_server_costs_its_timeout_until_the_circuit_opens(
+    own_valkey: Valkey, use_cache: Callable[..., None], settings: Any, call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.CACHEKIT = {**settings.CACHEKIT, "BREAKER_PAUSE": 3600}  # no second try while the test runs
+    settings.DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
     use_cache(own_valkey.url, OPTIONS={"SOCKET_TIMEOUT": 0.1})
     cache = caches["default"]
     call(cache.set, "k", 1)
+    caplog.clear()
 
     with own_valkey.paused():
-        started = time.monotonic()
         answers = {call(cache.get, "k") for _ in range(200)}
-        elapsed = time.monotonic() - started
 
+    errors = [record.exc_info and record.exc_info[1] for record in caplog.records]
+    waited = [isinstance(error.__cause__, RedisError) for error in errors if isinstance(error, StoreUnavailable)]
     assert answers == {None}
-    assert store_for("default").troubles <= 3 + elapsed, "tries: three until the circuit opens, then one a second"
+    assert (len(waited), any(waited)) == (200, True)
+    assert not any(waited[3:]), "three wait until the circuit opens, the others are refused at once"
 
 
 def test_the_server_is_used_again_when_it_is_back(

@@ -185,7 +185,7 @@ class TestReplicas:
             own_valkey.kill()
 
             assert call(cache.set, "k", 1, 100) is True
-            assert call(cache.ttl, "k") in (99, 100)
+            assert 80 < call(cache.ttl, "k") <= 100
 
 
 def until(arrived: Callable[[], bool]) -> None:
@@ -225,7 +225,7 @@ except MissingExtra as error:
     print(error)
 """
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=False)
 
     assert "pip install 'django-cachekit[redis]'" in done.stdout, done.stderr
 

@@ -89,8 +89,8 @@ def test_the_default_timeout_is_the_settings(make: Make, call: Call) -> None:
     call(cache.set, "e", 1, None)
     call(cache.expire, "e", DEFAULT_TIMEOUT)
 
-    assert call(cache.ttl, "k") == 42
-    assert call(cache.ttl, "e") == 42
+    assert 30 < call(cache.ttl, "k") <= 42
+    assert 30 < call(cache.ttl, "e") <= 42
 
 
 def test_counting(cache: Any, call: Call) -> None:
@@ -98,7 +98,7 @@ def test_counting(cache: Any, call: Call) -> None:
 
     assert call(cache.incr, "k", 4) == 5
     assert call(cache.decr, "k") == 4
-    assert call(cache.ttl, "k") in (99, 100)
+    assert 80 < call(cache.ttl, "k") <= 100
     assert call(cache.incr, "new", 3, ignore_key_check=True) == 3
 
 
@@ -110,7 +110,7 @@ def test_counting_what_the_server_cannot(cache: Any, call: Call, start: Any, del
 
     assert call(cache.incr, "k", delta) == total
     assert call(cache.get, "k") == total
-    assert call(cache.ttl, "k") in (99, 100)
+    assert 80 < call(cache.ttl, "k") <= 100
 
 
 @pytest.mark.parametrize("parent", [TypeError, ResponseError])
@@ -133,7 +133,7 @@ def test_a_version_moves_with_its_timeout(cache: Any, call: Call, value: Any) ->
     assert call(cache.incr_version, "k") == 2
     assert call(cache.get, "k", "gone") == "gone"
     assert call(cache.get, "k", "gone", version=2) == value
-    assert call(cache.ttl, "k", version=2) in (99, 100)
+    assert 80 < call(cache.ttl, "k", version=2) <= 100
     assert call(cache.decr_version, "k", version=2) == 1
     with pytest.raises(ValueError, match="not found"):
         call(cache.incr_version, "missing")
@@ -175,9 +175,9 @@ def test_times(cache: Any, call: Call) -> None:
 
     assert call(cache.ttl, "k") is None
     assert call(cache.expire, "k", 50) is True
-    assert call(cache.ttl, "k") == 50
+    assert 30 < call(cache.ttl, "k") <= 50
     assert call(cache.pexpire, "k", 20_000) is True
-    assert 19_000 < call(cache.pttl, "k") <= 20_000
+    assert 10_000 < call(cache.pttl, "k") <= 20_000
     assert call(cache.persist, "k") is True
     assert call(cache.pttl, "k") is None
     assert call(cache.expire_at, "k", 4_000_000_000) is True

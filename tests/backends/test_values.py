@@ -261,7 +261,7 @@ def test_the_pickle_version(make: Make) -> None:
 
 def test_django_rediss_entries_are_misses_after_the_switch(cache: Any, make: Make) -> None:
     caches["plain"].set("k", "theirs")
-    ours = make(KEY_PREFIX="plain")
+    ours = make(KEY_PREFIX="plain")  # all but its BACKEND like the alias `plain`
 
     assert ours.get("k") is None
 

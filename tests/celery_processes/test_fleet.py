@@ -57,7 +57,7 @@ def counting(fleet: Fleet) -> Iterator[subprocess.Popen[str]]:
 
 def told(counting: subprocess.Popen[str]) -> list[int]:
     """End the counting and return how much was counted."""
-    printed, _ = counting.communicate(timeout=30)
+    printed, _ = counting.communicate(timeout=200)
     counted: list[int] = json.loads(printed)
     return counted
 

@@ -59,6 +59,7 @@ class Mutant:
 
 
 HOT = replace(SCENARIOS["races"], name="hot", writing=40, kills=1_500, unanswered=0.01, refused=0.1)
+LOSSY_HOT = replace(HOT, name="lossy hot", loss=0.05)
 REFUSED = replace(HOT, name="refused", refused=0.4, unanswered=0.2, kills=0)
 SNAPSHOTS = replace(HOT, name="snapshots", snapshots=0.3)
 LOSSY = replace(SCENARIOS["memory"], name="lossy", writing=60, evictions=20, steps=0)
@@ -81,6 +82,7 @@ BACKWARDS = replace(
 )
 
 OUTAGES = replace(SCENARIOS["outages"], writing=60, outages=1_500, refusals=1_500, restarts=0, restores=1_500)
+SILENCES = replace(OUTAGES, name="silences", outages=800, refusals=0, restores=0)
 CIRCUITS = replace(
     OUTAGES,
     name="circuits",
@@ -96,6 +98,7 @@ REFUSALS = replace(OUTAGES, outages=0, refusals=300, restores=0)
 RESTORES = replace(OUTAGES, name="restores", outages=0, refusals=0, restores=150, writing=30, reading=4)
 
 NEAR = replace(HOT, name="near", writing=100, kills=0, tracked=True, deaf=200)
+NEAR_CLOCK = replace(CLOCK, name="near clock", tracked=True)
 MIXED = replace(NEAR, name="mixed", tracked=False)
 GAPS = replace(NEAR, name="gaps", streams=2, deaf=300)
 RARE = replace(NEAR, name="rare", writing=800, reading=4, snapshots=0)
@@ -123,15 +126,29 @@ MUTANTS = (
     Mutant(
         "no intent before COMMIT",
         f"{TRANSACTIONS}:committing",
-        "missed = announce(told, mark)",
-        "missed = []",
+        "mark, began, missed = early.announced(connection, ongoing.of(connection), told)",
+        "mark, began, missed = 'none', time.monotonic(), []",
         HOT,
     ),
     Mutant(
         "the intent comes after COMMIT",
         f"{TRANSACTIONS}:committing",
-        "missed = announce(told, mark)",
-        "missed, commit = (done := commit()) or announce(told, mark), lambda: done",
+        "mark, began, missed = early.announced(connection, ongoing.of(connection), told)",
+        "done, (mark, began, missed) = commit(), early.announced(connection, None, told); commit = lambda: done",
+        HOT,
+    ),
+    Mutant(
+        "COMMIT does not wait for the intents that were sent early",
+        "cachekit.orm.early:announced",
+        "all(stands() for stands in early.promises)",
+        "True",
+        LOSSY_HOT,
+    ),
+    Mutant(
+        "the intents that were sent early are taken for those of all writes",
+        "cachekit.orm.early:announced",
+        "early.mark and whole and",
+        "early.mark and",
         HOT,
     ),
     Mutant(
@@ -314,7 +331,7 @@ MUTANTS = (
         "cachekit.invalidation:catch_up",
         "drained(store.alias)",
         "True",
-        OUTAGES,
+        SILENCES,
     ),
     Mutant(
         "a write is not tried while the circuit is open",
@@ -370,7 +387,7 @@ MUTANTS = (
         f"{MIRROR}.shows",
         "epoch != self.epoch or",
         "",
-        LOSSY,
+        NEAR_CLOCK,
     ),
     Mutant(
         "what was checked before the mirror began is shown",

@@ -63,7 +63,7 @@ class Network:
             hub.sleep(int(rng.random() * TRIP))
         return answers
 
-    def post(self, payload: bytes, replies: int, heard: Heard) -> None:
+    def post(self, payload: bytes, replies: int, heard: Heard) -> Posted:
         """What `Wire.post` does: the message is on its way, and may be lost with the server."""
         me = self.hub.current()
         posted = Posted(payload, heard, self._greeted.get(self.hub.process))
@@ -71,6 +71,16 @@ class Network:
         lost = self.scenario.loss and self.rng.random() < self.scenario.loss
         if not lost:
             self.hub.spawn(self.host, lambda: self._land(posted), int(self.rng.random() * TRIP))
+        return posted
+
+    def hear_on(self, posted: Posted) -> None:
+        """What `Wire.hear_on` does: wait for one answer, and so for those before it."""
+        me = self.hub.current()
+        if posted not in self._posted.get(me, ()):
+            return
+        if not posted.done:
+            self.hub.sleep(int(self.rng.random() * TRIP))
+        self._arrive(me)
 
     def hear(self) -> None:
         """What `Wire.hear` does, for all threads of a process."""

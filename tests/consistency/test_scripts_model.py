@@ -108,7 +108,10 @@ class Pair:
                 assert not asked
                 assert answers[0] == answers[1]
                 break
-            assert asked[0] == asked[1]
+            assert asked[0]._replace(farewell=None) == asked[1]._replace(farewell=None)
+            assert [one.farewell and one.farewell() for one in asked[:1]] == [
+                one.farewell and one.farewell() for one in asked[1:]
+            ]
             replies = (self.wire.exchange(asked[0].payload, asked[0].replies), self.model.exchange(asked[1].payload))
             assert list(map(_plain, replies[0] or ())) == list(map(_plain, replies[1] or ()))
         self.compare()

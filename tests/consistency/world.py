@@ -10,11 +10,11 @@ from typing import Any
 
 from greenlet import getcurrent
 
-from cachekit import computing, databases, engine, hooks, invalidation, near
+from cachekit import computing, databases, engine, hooks, intents, invalidation, near
 from cachekit.core import flights, plans, tags
 from cachekit.core.steps import Invalidate
 from cachekit.databases import Replica
-from cachekit.orm import ongoing, replicas, snapshots, transactions
+from cachekit.orm import early, ongoing, replicas, snapshots, transactions
 from cachekit.stores import channel, ledger, redis
 from tests.consistency.auditor import Auditor
 from tests.consistency.database import ALIAS, REPLICA, STATEMENT, Boxed, Connection, Database, outbox_of
@@ -48,7 +48,7 @@ class World:
 
     def __init__(self, seed: int, scenario: Scenario, *, tracing: bool = False) -> None:
         self.rng = Random(f"{seed} {scenario.name}")
-        self.scenario = scenario
+        self.seed, self.scenario = seed, scenario
         self.hub = Hub(self._enter)
         self.offset = 0
         """By how much the cache server's clock is wrong."""
@@ -145,10 +145,11 @@ class World:
             yield module, "time", clock
         yield near, "_nears", near._nears
         yield computing, "apart", snapshots.apart
-        for module in (engine, invalidation, near):
+        for module in (engine, intents, invalidation, near):
             yield module, "store_for", lambda alias: self.here.store
         yield invalidation, "drained", lambda alias: self.relay(*self.database.outbox)
-        yield invalidation, "aliases", lambda: [ALIAS]
+        for module in (intents, invalidation):
+            yield module, "aliases", lambda: [ALIAS]
         yield invalidation, "threading", SimpleNamespace(Thread=self._thread)
         for name in ("_undelivered", "_posted", "_courier", "_busy_until"):
             yield invalidation, name, getattr(invalidation, name)
@@ -160,14 +161,18 @@ class World:
         yield ledger, "BUCKET_LIMIT", self.scenario.points
         yield tags, "BUCKETS", self.scenario.buckets
         yield computing, "snapshot", snapshots.oldest
-        for module in (ongoing, replicas, snapshots):
+        yield from self._transactions(clock)
+
+    def _transactions(self, clock: SimpleNamespace) -> Iterator[tuple[Any, str, Any]]:
+        hub, rng = self.hub, self.rng
+        for module in (ongoing, replicas, snapshots, early, transactions):
             yield module, "time", clock
         behind = self.scenario.replicas and {REPLICA: Replica(ALIAS, self.scenario.lag / 1000)}
         for module in (databases, replicas):
             yield module, "replicas", lambda: behind or {}
         yield ongoing, "_local", ActorLocal()
-        yield transactions, "uuid4", lambda: SimpleNamespace(hex=rng.randbytes(8).hex())
-        yield transactions, "time", clock
+        yield early, "uuid4", lambda: SimpleNamespace(hex=rng.randbytes(8).hex())
+        yield early, "ENOUGH", early.ENOUGH if self.seed % 2 else 0
         yield transactions, "connections", SimpleNamespace(settings={ALIAS: {}, REPLICA: {}})
         yield transactions, "outbox", outbox_of(self.database, lambda: hub.current().write)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cachekit.core import tags
 from cachekit.core.entry import FORMAT, NEVER, Found, Header, Verdict, judge, seal, unseal
 
 EPOCH = b"epoch-01"
@@ -30,7 +31,7 @@ def test_an_envelope_survives_the_way_there_and_back() -> None:
         {"oldest": 0},
         {"expiry": NEVER},
         {"expiry": 1},
-        {"read_point": 2**61, "oldest": 2**60, "expiry": (2**61 // 1000 + 5) * 1000},
+        {"read_point": 2**60, "oldest": 2**59, "expiry": (2**60 // 1000 + 5) * 1000},
         {"expiry": 100 * SECOND},
         {"expiry": 100 * SECOND + 2**45 * 1000},
         {"expiry": 100 * SECOND + (2**32 - 1) * 1000},
@@ -53,6 +54,29 @@ def test_the_shortest_entries_survive() -> None:
 
     assert unseal(seal(header, b"")) == (header, b"")
     assert unseal(seal(header._replace(expiry=1000), b"")) == (header._replace(expiry=1000), b"")
+
+
+NAMED = ("shop.product#1", "function:shop.top", "function:shop.top#7", "free")
+
+
+@pytest.mark.parametrize("oldest", [0, HEADER.read_point])
+def test_a_name_that_the_key_holds_is_not_written_once_more(oldest: int) -> None:
+    header, key = HEADER._replace(tags=tags.encode(NAMED), oldest=oldest), "ck:e:function:shop.top:xyz"
+    plain, sealed = seal(header, b"payload"), seal(header, b"payload", key)
+
+    assert len(sealed) == len(plain) - len("function:shop.top") + 2
+    assert unseal(sealed, key) == unseal(sealed, key.encode()) == (header, b"payload")
+    assert unseal(sealed) == unseal(sealed, "short") == (None, b"")
+    assert [unseal(sealed[:length], key) for length in range(len(sealed) - len(b"payload"))] == [(None, b"")] * (
+        len(sealed) - len(b"payload")
+    )
+
+
+@pytest.mark.parametrize("key", ["another", "ck:e:function:shop.bottom:xyz", "x" * 300 + "function:shop.top"])
+def test_an_entry_whose_key_holds_no_name_says_it_all(key: str) -> None:
+    header = HEADER._replace(tags=tags.encode(NAMED))
+
+    assert unseal(seal(header, b"payload", key)) == (header, b"payload")
 
 
 def test_an_expiry_is_kept_to_the_millisecond() -> None:

@@ -180,7 +180,7 @@ def test_names_are_escaped(operator: Client) -> None:
 def test_a_server_that_is_away_is_a_sentence(
     operator: Client, own_valkey: Valkey, use_cache: Callable[..., None]
 ) -> None:
-    use_cache(own_valkey.url)
+    use_cache(own_valkey.url, OPTIONS={"SOCKET_CONNECT_TIMEOUT": 0.2, "SOCKET_TIMEOUT": 0.2})
     tell("default", 5)
     with own_valkey.paused():
         stats.flush()

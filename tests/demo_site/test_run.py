@@ -44,7 +44,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
     for child in started:
         if child.poll() is None:
             child.send_signal(signal.SIGTERM)
-        child.communicate(timeout=60)
+        child.communicate(timeout=200)
     Children(tmp_path).clean_up()
 
 
@@ -98,14 +98,14 @@ def test_after_kill_9_the_next_start_cleans_up_keeps_the_data_and_stops_on_sigte
     assert "stocked already: 200 stones" in told
     assert "with the password printed when it was made" in told
     assert not set(orphans) & set(ours(tmp_path))
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/diamonds/", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/diamonds/", timeout=60) as answer:
         assert answer.status == 200
     third = demo("--port", "0")
-    assert "running already" in third.communicate(timeout=60)[0]
+    assert "running already" in third.communicate(timeout=200)[0]
     assert third.returncode == 1
     running = ours(tmp_path)
     second.send_signal(signal.SIGTERM)
-    second.communicate(timeout=60)
+    second.communicate(timeout=200)
     assert second.returncode == 0
     assert [pid for pid in running if command_of(pid)] == []
 
@@ -116,7 +116,7 @@ def test_a_port_that_is_taken_is_said_at_once(demo: Demo) -> None:
         taken.listen()
         child = demo("--port", str(taken.getsockname()[1]))
 
-        told, _ = child.communicate(timeout=60)
+        told, _ = child.communicate(timeout=200)
 
     assert child.returncode == 1
     assert "is taken by another program. Choose another" in told
@@ -129,7 +129,7 @@ def test_a_cache_url_that_is_refused_is_said(tmp_path: Path) -> None:
 
     done = subprocess.run(
         [sys.executable, "-m", "demo_site.run", "--port", "0"],
-        cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, env=env, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
 
     assert done.returncode == 1

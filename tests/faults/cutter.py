@@ -44,11 +44,11 @@ class Cutter:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._threads[0].join(10)
+        self._threads[0].join(60)
         for link in self._open:
             _hang_up(link)
         for thread in self._threads[1:]:
-            thread.join(10)
+            thread.join(60)
 
     def _accept(self) -> None:
         while True:

@@ -13,10 +13,9 @@ from cachekit.core.capture import depend
 from cachekit.stores import store_for
 from cachekit.stores.redis import RedisStore
 from tests.making import spec_of
+from tests.patience import patient
 from tests.twins import Call
 
-PATIENT = {"SOCKET_CONNECT_TIMEOUT": 5, "SOCKET_TIMEOUT": 5}
-"""A busy machine is no fault; who kills and cuts is answered at once."""
 PAUSE = 0.1
 DEADLINE = 20.0
 WRITER, BESIDE = "default", "beside"
@@ -114,8 +113,8 @@ class Site:
 
 
 def entry(url: str, **options: Any) -> dict[str, Any]:
-    """Return an entry of CACHES on the server at this URL."""
-    return {"BACKEND": "cachekit.backends.RedisCache", "LOCATION": url, "OPTIONS": {**PATIENT, **options}}
+    """Return an entry of CACHES on the server at this URL; it has time, and who kills and cuts is answered at once."""
+    return {"BACKEND": "cachekit.backends.RedisCache", "LOCATION": url, "OPTIONS": patient(options)}
 
 
 def until(arrived: Callable[[], object]) -> None:

@@ -13,6 +13,6 @@ import pytest
 def test_fork_after_connect(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-m", "tests.faults.forking", str(tmp_path)]
 
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
 
     assert done.stdout.splitlines() == ["0 forked", "0 multiprocessed"], done.stderr

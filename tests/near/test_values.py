@@ -117,8 +117,14 @@ def test_readers_get_values_of_their_own(cache: Any) -> None:
 
 
 def test_it_does_not_outlive_its_timeout(cache: Any) -> None:
-    cache.set("n", 1, timeout=1.5)
-    warm(cache, "n")
+    def is_kept() -> bool:
+        cache.set("n", 1, timeout=1.5)
+        while cache.get("n") == 1:  # a busy machine may need another
+            if cache._nearby.near.get("n") is not None:
+                return True
+        return False
+
+    until(is_kept)
 
     until(lambda: cache.get("n") is None)
 

@@ -15,9 +15,11 @@ from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subqu
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from cachekit import CachedQuerySet
+from cachekit.testing import reset
+from tests.emptying import empty
 from tests.orm.questions import shown
 from tests.orm.world import ADA, BLUE, BOB, EVE, FOUR, ONE, RED, THREE, TWO, populate
-from tests.zoo.models import Author, Book, Shelf, Tag
+from tests.zoo.models import Author, Book
 
 CACHE = "memory"
 AUTHORS = st.sampled_from([ADA, BOB, EVE])
@@ -218,11 +220,8 @@ EACH = 5
     writes=st.lists(WRITES, min_size=1, max_size=4),
 )
 def test_cached_answers_are_the_databases(questions: list[Any], writes: list[Any]) -> None:
-    for model in (Shelf, Book, Author, Tag):
-        model._base_manager.all().delete()
-    for model in reversed(list(Book._meta.apps.get_app_config("zoo").get_models())):
-        if model._meta.managed:
-            model._base_manager.all().delete()
+    empty(connection)
+    reset()
     populate()
 
     for deed in ((), *writes):

@@ -77,6 +77,6 @@ def older(seconds: float) -> None:
     """Let a store's entries look as if they had been begun earlier."""
     store: Any = store_for("default")
     for key in store.client.keys("ck:e:*"):
-        header, payload = unseal(store.client.get(key))
+        header, payload = unseal(store.client.get(key), key)
         assert header is not None
         store.client.set(key, seal(header._replace(oldest=header.oldest - int(seconds * 1_000_000)), payload))

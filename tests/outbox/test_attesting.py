@@ -82,7 +82,7 @@ def test_the_bound_holds_when_the_relay_is_killed(settings: Any, monkeypatch: py
         older(2)
         assert until(lambda: loaf() == first), "attested"
         process.kill()
-        process.wait(10)
+        process.wait(60)
         assert until(lambda: not is_attested(store))
         second = loaf()
     with relaying():

@@ -118,7 +118,7 @@ def test_a_relay_killed_in_the_middle_of_a_page_leaves_it_to_the_next() -> None:
         "delivering._counted_for = kill\nrelay('default')\n"
     )
     with relaying(code=code) as process:
-        assert process.wait(30) == -9
+        assert process.wait(60) == -9
     assert Outbox.objects.count() == 2
 
     assert until(lambda: outbox.relay("default") == 2)

@@ -19,7 +19,7 @@ class Postgres(Server):
 
     stop_signal = signal.SIGINT
     guard_signal = "QUIT"
-    start_seconds = 30.0
+    start_seconds = 60.0
 
     def __init__(self, *options: str) -> None:
         super().__init__()

@@ -36,7 +36,7 @@ class Server:
 
     stop_signal = signal.SIGTERM
     guard_signal = "KILL"
-    start_seconds = 20.0
+    start_seconds = 60.0
 
     def __init__(self) -> None:
         self.port = 0
@@ -96,14 +96,14 @@ class Server:
     def kill(self) -> None:
         """Kill with -9, as a crash would; data stay for `start`."""
         self._signal(signal.SIGKILL)
-        self._reap(5)
+        self._reap(20)
 
     def halt(self) -> None:
         """End in good order; data stay for `start`."""
         self._signal(signal.SIGCONT)
         if self.process is not None:
             self.process.send_signal(self.stop_signal)
-        self._reap(10)
+        self._reap(60)
 
     def restart(self) -> Self:
         """Halt and start: same port, same data folder, another run of the server."""
@@ -186,7 +186,7 @@ class Server:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self._signal(signal.SIGKILL)
-            self.process.wait(5)
+            self.process.wait(60)
         self.process = None
         self._dismiss()
 
@@ -195,7 +195,7 @@ class Server:
         if self._guard is None:
             return
         self._guard.kill()
-        self._guard.wait(5)
+        self._guard.wait(60)
         _close(self._guard.stdin)
         self._guard = None
 

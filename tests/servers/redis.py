@@ -6,6 +6,7 @@ import shutil
 import socket
 from importlib.util import find_spec
 
+from tests.patience import PATIENCE
 from tests.servers.process import Missing, Server
 
 
@@ -41,12 +42,12 @@ class RedisServer(Server):
         return [self.binary, *(word for name, value in fixed.items() for word in (f"--{name}", value)), *self.options]
 
     def answers(self) -> bool:
-        return f"process_id:{self.pid}\r\n" in self.say("INFO server")
+        return f"process_id:{self.pid}\r\n" in self.say("INFO server", seconds=2)
 
-    def say(self, line: str) -> str:
+    def say(self, line: str, seconds: float = PATIENCE) -> str:
         """Send one inline command on a connection of its own and return up to 64 KB of raw answer, or nothing."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as link:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as link:
                 link.sendall(line.encode() + b"\r\n")
                 link.shutdown(socket.SHUT_WR)
                 answer = b""

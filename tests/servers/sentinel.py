@@ -29,7 +29,9 @@ class Sentinel(Valkey):
         return [self.binary, conf, "--sentinel", *where]
 
     def answers(self) -> bool:
-        return f"process_id:{self.pid}\r\n" in self.say("INFO server") or "NOAUTH" in self.say("PING")
+        return f"process_id:{self.pid}\r\n" in self.say("INFO server", seconds=2) or "NOAUTH" in self.say(
+            "PING", seconds=2
+        )
 
     @property
     def address(self) -> tuple[str, int]:

@@ -20,7 +20,6 @@ from tests.servers import Sentinel, Valkey, free_port
 from tests.twins import Call
 
 UseCache = Callable[..., None]
-PATIENT = {"SOCKET_CONNECT_TIMEOUT": 2, "SOCKET_TIMEOUT": 2}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def stack() -> Iterator[ExitStack]:
 def led(use_cache: UseCache, *sentinels: Any, url: str = "redis://mymaster/0", **options: Any) -> Any:
     """Point the default cache at what these sentinels name."""
     addresses = [getattr(one, "address", one) for one in sentinels]
-    use_cache(url, OPTIONS={**PATIENT, "SENTINELS": addresses, **options})
+    use_cache(url, OPTIONS={"SENTINELS": addresses, **options})
     return caches["default"]
 
 

@@ -272,5 +272,15 @@ if hasattr(models, "DB_CASCADE"):  # Django 6.1
         bottle = models.ForeignKey(Bottle, on_delete=later.DB_SET_NULL, null=True)
 
 
+class RevokedToken(models.Model):
+    """A token that must not be taken any more."""
+
+    jti = models.CharField(max_length=255, primary_key=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.jti
+
+
 if apps.is_installed("cachekit"):  # the matrix is also run beside other libraries
     from tests.zoo import kept  # noqa: F401 - it refers to the models above

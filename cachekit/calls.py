@@ -36,6 +36,7 @@ class Function:
     __qualname__: str
 
     def __init__(self, function: Callable[..., Any], door: Door, kind: Kind) -> None:
+        self.__name__ = self.__qualname__ = door.name  # which objects that are called have not
         functools.update_wrapper(self, function)
         self._function = function
         self._door = door
@@ -219,6 +220,8 @@ class Bound:
         return self.__func__(self.__self__, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        if name in Bound.__slots__:  # it is being unpickled, and bound to nothing yet
+            raise AttributeError(name)
         found = getattr(self.__func__, name)
         return partial(found, self.__self__) if name in EXTRAS else found
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 
 from cachekit import hooks
@@ -24,10 +24,7 @@ from cachekit.core.contexts import put_back, unbroken
 from cachekit.core.entry import NEVER, Header
 from cachekit.core.flights import Flight, Job, Outcome, chain, running_loop
 from cachekit.core.plans import Answer, Join, Plan, Produce, Produced, Visit
-from cachekit.core.policy import Spec
 from cachekit.exceptions import UncacheableValue
-from cachekit.memos import Memo, scope
-from cachekit.modes import mode
 from cachekit.stores import Store
 from cachekit.stores.leases import Keeper
 
@@ -77,16 +74,6 @@ def my_job() -> Job:
     """Return the job that this is a part of, or a new one."""
     mine = job.get()
     return Job() if mine is None or mine.over else mine
-
-
-def memo_for(spec: Spec) -> Memo | None:
-    """Return the memo that may answer here: none in a transaction that is special, nor where hits are looked at."""
-    memo, given = scope.get(), conf()
-    if memo is None or not spec.policy.memo or spec.policy.timeout == 0:
-        return None
-    if mode.get() == "refresh":
-        memo.drop(spec)
-    return None if mode.get() or given.AUDIT or given.SHADOW or not given.ENABLED or apart() else memo
 
 
 class Made(NamedTuple):
@@ -152,9 +139,11 @@ async def arun(store: Store, plan: Plan, visit: Visit, produce: Callable[[], Awa
 
 
 def _join(flight: Flight, seconds: float) -> Outcome | None:
-    loop = running_loop()
+    loop = running_loop() or getattr(SyncToAsync.threadlocal, "main_event_loop", None)
     if loop is not None and any(one.loop is loop for one in chain(flight)):
-        return None  # what we would wait for waits for a task of this very loop, which cannot go on meanwhile
+        # what we would wait for waits for a task of this very loop, which cannot go on meanwhile; or of the loop that
+        # has lent us this thread, where it may ask the database next
+        return None
     try:
         return flight.future.result(seconds)
     except FutureTimeout:

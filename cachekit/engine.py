@@ -22,6 +22,7 @@ from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import acatch_up, ainvalidate, catch_up, invalidate, pending
 from cachekit.modes import BYPASSING, entered, mode
 from cachekit.near import Brought, Kept, brought, near_for, present
+from cachekit.remembering import memo_for
 from cachekit.stores import Store, store_for
 
 __all__ = [
@@ -60,7 +61,7 @@ def refreshing() -> Iterator[None]:
 
 def get_or_set(spec: Spec, produce: Callable[[], Any]) -> Any:
     """Return the value of `spec`, computed by `produce` unless a fresh one is stored."""
-    memo = computing.memo_for(spec)
+    memo = memo_for(spec)
     if memo is not None:
         held, version = memo.get(spec), memo.version
         return memo.kept(spec, version, resolve(spec, produce)) if held is None else held.copy(held.value)
@@ -70,7 +71,7 @@ def get_or_set(spec: Spec, produce: Callable[[], Any]) -> Any:
 
 async def aget_or_set(spec: Spec, produce: Callable[[], Awaitable[Any]]) -> Any:
     """Like `get_or_set`."""
-    memo = computing.memo_for(spec)
+    memo = memo_for(spec)
     if memo is not None:
         held, version = memo.get(spec), memo.version
         return memo.kept(spec, version, await aresolve(spec, produce)) if held is None else held.copy(held.value)
@@ -155,7 +156,7 @@ async def apeek(spec: Spec) -> Answer | None:
 
 
 def _remembered(spec: Spec) -> Answer | None:
-    memo = computing.memo_for(spec)
+    memo = memo_for(spec)
     held = memo.get(spec) if memo is not None else None
     if held is None:
         return None

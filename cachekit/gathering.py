@@ -2,50 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
-import time
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from cachekit import computing, hooks
 from cachekit.conf import conf
-from cachekit.core import steps, tags
-from cachekit.core.capture import Capture, capturing, current, reading_primaries
+from cachekit.core import steps
+from cachekit.core.capture import capturing, current, reading_primaries
 from cachekit.core.codecs import Undecodable
-from cachekit.core.entry import NEVER, Found, Header, Verdict, judge, seal
+from cachekit.core.entry import Found, Verdict, judge
 from cachekit.core.missing import MISSING
 from cachekit.core.plans import Answer
 from cachekit.core.policy import Spec
-from cachekit.exceptions import StoreUnavailable, UncacheableValue
+from cachekit.exceptions import StoreUnavailable
+from cachekit.filling import Made, Missing, filled
 from cachekit.invalidation import acatch_up, catch_up, pending
 from cachekit.memos import Memo
 from cachekit.modes import mode
 from cachekit.near import Brought, Near, brought, near_for, taken
+from cachekit.remembering import memo_for
 from cachekit.stores import Store, store_for
 
-Made = tuple[Any, Sequence[str]] | tuple[Any, Sequence[str], Capture]
-"""A value with the tags that it depends on; one that was made apart from the others with what was captured of it."""
+__all__ = ["Made", "agather", "apart", "gather", "shadows"]
+
 Plan = Generator[Any, Any, list[Any] | None]
 UNKNOWN = Found(None, b"", b"", 0, 0)
 """What is known of an entry that nobody has looked for."""
-
-
-class Parts(NamedTuple):
-    """What an entry is made of beside its value: its own tags, what was read for all, its share of the time."""
-
-    names: Sequence[str]
-    read: tuple[bytes, ...]
-    cost: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Missing:
-    """Places of the questions that must be computed; answered with a `Made` for each."""
-
-    places: tuple[int, ...]
-    capture: Capture
 
 
 def gather(
@@ -154,7 +138,7 @@ def _plan(specs: Sequence[Spec], store: Store, *, computes: bool, together: bool
     """Look, judge, have what is missing computed at once, and store it."""
     memo = None
     for spec in specs:  # one that is to be refreshed is forgotten
-        memo = computing.memo_for(spec)
+        memo = memo_for(spec)
     version = 0 if memo is None else memo.version
     values = [MISSING if memo is None else _remembered(memo, spec) for spec in specs]
     found = _absent(values)
@@ -174,7 +158,7 @@ def _plan(specs: Sequence[Spec], store: Store, *, computes: bool, together: bool
                 values[at] = memo.kept(specs[at], version, answer)
     places = tuple(at for at in found if values[at] is MISSING)
     if places and computes:
-        yield from _filled(specs, store, values, {at: found[at] for at in places}, together=together)
+        yield from filled(specs, store, values, {at: found[at] for at in places}, together=together)
         if memo is not None:
             for at in places:
                 memo.drop(specs[at])
@@ -189,40 +173,6 @@ def _remembered(memo: Memo, spec: Spec) -> Any:
     """Return what was read before in this request; MISSING asks further."""
     held = memo.get(spec)
     return MISSING if held is None else held.copy(held.value)
-
-
-def _filled(
-    specs: Sequence[Spec], store: Store, values: list[Any], found: dict[int, Found], *, together: bool
-) -> Generator[Any, Any, None]:
-    """Have what is missing computed with one read point, and store it; what cannot be stored is handed out."""
-    places = tuple(found)
-    first = found[places[0]]
-    begun = steps.Begun(first.epoch, first.last)
-    if not first.epoch or first.since:
-        begun = yield steps.Begin(specs[places[0]].key)
-    started = time.monotonic()
-    store.samples.note(started, begun.epoch, begun.read_point)
-    capture = Capture(begun.epoch, begun.read_point, specs[0].policy.tags, store.samples)
-    capture.began = max(begun.read_point, store.now())
-    made: Sequence[Made] = yield Missing(places, capture)
-    capture.close()
-    cost = int((time.monotonic() - started) * 1_000_000) // len(places)
-    read, saves = (capture.tags,) if together else (), []
-    for at, given in zip(places, made, strict=True):
-        values[at], names, *apart = given
-        own: list[Capture] = apart
-        parts = Parts(names, tuple(one.tags for one in own) or read, cost)
-        if (save := _save(specs[at], own[0] if own else capture, values[at], parts)) is not None:
-            saves.append((save, found[at]))
-    try:
-        plain = tuple(save for save, one in saves if one.newest != NEVER)
-        if plain:
-            yield steps.SaveMany(plain)
-        for save, one in saves:
-            if one.newest == NEVER:  # a bucket was lost: this step mends it
-                yield save
-    except StoreUnavailable:
-        pass
 
 
 def _held(near: Near, spec: Spec) -> Any:
@@ -267,28 +217,3 @@ def _value(spec: Spec, found: Found, now: int, near: Near | None, *, tells: bool
 
 def _word(verdict: Verdict) -> str:
     return "miss" if verdict in (Verdict.FRESH, Verdict.EARLY) else verdict.value
-
-
-def _save(spec: Spec, capture: Capture, value: Any, parts: Parts) -> steps.Save | None:
-    """Return how to store a value; hand what it depends on to the computation around, stored or not."""
-    seconds = spec.policy.lifetime(value, random.random())  # noqa: S311 - no secret
-    expiry = min(NEVER if seconds == float("inf") else capture.began + int(seconds * 1_000_000), capture.expiry)
-    blob = tags.merge([*parts.names, *spec.tags, *spec.policy.tags], parts.read)
-    header = Header(capture.epoch, capture.read_point, capture.oldest, expiry, parts.cost, blob)
-    outer = current.get()
-    if outer is not None:
-        if capture.taint:
-            outer.spoil(capture.taint)
-        outer.take_in(header, capture.read_point)
-        outer.lags = outer.lags or capture.lags
-    try:
-        payload = b"" if capture.obstacle or computing.dirty_tags() else spec.codec.dumps(value)
-    except UncacheableValue as error:
-        hooks.tell(hooks.Refused(spec.alias, spec.door, spec.name, str(error)))
-        return None
-    if capture.obstacle:
-        hooks.tell(hooks.Refused(spec.alias, spec.door, spec.name, capture.obstacle))
-    if not payload or len(payload) > conf().MAX_VALUE_BYTES or len(blob) > computing.MAX_TAGS_BYTES:
-        return None
-    ttl = 0 if expiry == NEVER else max((expiry - capture.began) // 1000 + int(spec.policy.grace * 1000), 1)
-    return steps.Save(spec.key, seal(header, payload, spec.key), ttl, blob)

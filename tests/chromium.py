@@ -70,7 +70,7 @@ class Window:
     def __init__(self, context: BrowserContext, policy: str) -> None:
         self.context = context
         self.page: Page = context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(60_000)
         self.told: list[str] = []
         self._policy = policy
         context.on("console", lambda message: self.told.append(f"console: {message.text}"))

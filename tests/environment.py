@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 
+from tests import bytecode
 from tests.servers import Postgres, Valkey
 
 
@@ -19,6 +20,7 @@ class Environment:
 
     def start(self) -> None:
         """Start the servers and name them in the environment, before Django reads its settings."""
+        bytecode.keep(os.environ)
         self.valkey.start()
         os.environ["CACHEKIT_TEST_REDIS_URL"] = self.valkey.url
         os.environ["CACHEKIT_TEST_FOLDER"] = self.folder

@@ -8,14 +8,16 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds: what has not come by then does not come."""
+ANSWERED = 20
+"""Seconds that a server may take to answer."""
 
 
 def patient(options: dict[str, Any]) -> dict[str, Any]:
     """Return OPTIONS of a cache with long timeouts where they name none."""
     unnamed = [name for name in ("SOCKET_CONNECT_TIMEOUT", "SOCKET_TIMEOUT") if name.lower() not in options]
-    return dict.fromkeys(unnamed, PATIENCE) | options
+    return dict.fromkeys(unnamed, ANSWERED) | options
 
 
 def until(true: Callable[[], T]) -> T:

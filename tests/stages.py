@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tests import bytecode
 from tests.servers import Missing, Postgres
 
 BIN = Path(sys.executable).parent
@@ -128,9 +129,11 @@ def run(stage: Stage) -> Outcome:
     print(f"\n=== {stage.name}: {' '.join(stage.command)}", flush=True)
     stage.failures.unlink(missing_ok=True)
     started = time.monotonic()
+    env = {**os.environ, **stage.env}
+    bytecode.keep(env)
     child = subprocess.Popen(
         stage.command,
-        env={**os.environ, **stage.env},
+        env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

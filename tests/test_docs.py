@@ -6,7 +6,6 @@ import ast
 import dataclasses
 import importlib.util
 import re
-import socket
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from cachekit.conf import Conf
 from cachekit.core.policy import Policy
 from cachekit.management.commands.cachekit import Command
 from cachekit.specs import Options
-from tests.servers import Valkey
+from tests.servers import Valkey, free_port
 from tests.walk import BLOCK, ROOT, Walk, blocks, environment
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -169,6 +168,9 @@ def test_every_subcommand_stands_in_the_reference() -> None:
     assert set(words) <= anchors(ROOT / "docs/reference/commands.md")
 
 
+PATIENTLY = "socket_timeout=20&socket_connect_timeout=20"  # a busy machine is no fault
+
+
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of a virtual environment in which cachekit was installed from its wheel."""
@@ -178,9 +180,10 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def walk(tmp_path: Path, programs: Path, valkey: Valkey) -> Iterator[Walk]:
     """A reader with this test's server instead of the one that the docs name."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    walk = Walk(tmp_path / "shopdemo", programs, {"127.0.0.1:6379": f"127.0.0.1:{valkey.port}", "8000": str(port)})
+    port = free_port()
+    mine = f"127.0.0.1:{valkey.port}"
+    swaps = {"8000": str(port), "127.0.0.1:6379/0": f"{mine}/0?{PATIENTLY}", "127.0.0.1:6379": mine}
+    walk = Walk(tmp_path / "shopdemo", programs, swaps)
     yield walk
     walk.leave()
 

@@ -6,13 +6,14 @@ import datetime
 import enum
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, cast
+from typing import Any, Literal, assert_type, cast
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.utils.functional import SimpleLazyObject
 
 from cachekit import cached, invalidate, uncached
+from cachekit.core.missing import Missing
 from cachekit.exceptions import InvalidKey, InvalidTag, UncacheableValue
 from tests.twins import Call
 from tests.zoo.builders import make_author, make_book
@@ -390,3 +391,51 @@ def test_it_looks_like_the_function_that_it_keeps() -> None:
     assert documented(3) == documented.__wrapped__(3) == 3
     with pytest.raises(TypeError, match="missing a required argument"):
         documented()  # type: ignore[call-arg]
+
+
+class Basket:
+    """What type checkers make of each way."""
+
+    @cached(300, key=lambda self, x: x)
+    def total(self, x: int) -> str:
+        return str(x)
+
+    @cached(300, key=lambda self: 1)
+    async def atotal(self) -> str:
+        return "1"
+
+    @property
+    @cached(300, key=lambda self: 1)
+    def worth(self) -> str:
+        return "1"
+
+    @staticmethod
+    @cached(300)
+    def square(x: int) -> int:
+        return x * x
+
+
+@cached
+def typed(x: int, y: str = "") -> float:
+    return float(x)
+
+
+async def test_types_stay_what_they_are() -> None:
+    basket = Basket()
+
+    assert_type(typed(1, y="a"), float)
+    assert_type(typed.refresh(1), float)
+    assert_type(typed.peek(1), float | Literal[Missing.MISSING])
+    assert_type(typed.get_many([1, 2]), list[float])
+    assert_type(basket.total(1), str)
+    assert_type(basket.total.peek(1), str | Literal[Missing.MISSING])
+    assert_type(Basket.total(basket, 1), str)
+    assert_type(basket.total.invalidate(x=1), bool)
+    assert_type(await basket.atotal(), str)
+    assert_type(await basket.atotal.peek(), str | Literal[Missing.MISSING])
+    assert_type(await basket.atotal.get_many([]), list[str])
+    assert_type(basket.worth, str)
+    assert_type(Basket.square(2), int)
+    for wrong in ("not an int", 1.5):
+        with pytest.raises(TypeError):
+            typed(wrong, 1, 2)  # type: ignore[call-arg, arg-type]

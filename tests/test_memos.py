@@ -29,11 +29,12 @@ transactional = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def trips(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What is sent to servers by callers."""
-    exchange, found = Wire.exchange, []
+    """What this thread sends to servers and waits for."""
+    exchange, found, me = Wire.exchange, [], threading.get_ident()
 
     def noted(self: Wire, payload: bytes, *args: Any, **kwargs: Any) -> Any:
-        found.append(payload)
+        if threading.get_ident() == me:
+            found.append(payload)
         return exchange(self, payload, *args, **kwargs)
 
     monkeypatch.setattr(Wire, "exchange", noted)

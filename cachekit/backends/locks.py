@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -38,7 +42,10 @@ class GuardedLock(Lock):
             return bool(self._cache.answered(error, away=False))
 
     def do_acquire(self, token: Any) -> bool:
-        """Try once, in the generation now in force."""
+        """Try once, in the generation now in force. Raises LockError for whom nobody waits any more."""
+        taking = _taking.get()
+        if taking is not None and taking.left:
+            raise LockError("Whoever waited for this lock was cancelled", self._key)
         self.name = self._found()
         with self._cache.cachekit_store.guard():
             return super().do_acquire(token)
@@ -102,7 +109,7 @@ class AsyncLock:
 
     async def acquire(self, **options: Any) -> bool:
         """Like `GuardedLock.acquire`."""
-        return await _aside(self._lock.acquire)(**options)
+        return bool(await self._taken(partial(self._lock.acquire, **options)))
 
     async def release(self) -> None:
         """Like `GuardedLock.release`."""
@@ -125,11 +132,56 @@ class AsyncLock:
         return bool(await _aside(self._lock.reacquire)())
 
     async def __aenter__(self) -> Self:
-        await _aside(self._lock.__enter__)()
+        await self._taken(self._lock.__enter__)
         return self
 
     async def __aexit__(self, *exception: Any) -> None:
         await _aside(self._lock.__exit__)(*exception)
+
+    async def _taken(self, take: Callable[[], object]) -> object:
+        """Wait for the lock; whoever is cancelled meanwhile does not keep what their thread gets afterwards."""
+        taking = Taking(take, self._lock.release)
+        try:
+            return await _aside(taking.take)()
+        except asyncio.CancelledError:
+            if taking.leave():
+                asyncio.get_running_loop().run_in_executor(None, self._lock.release)
+            raise
+
+
+class Taking:
+    """One wait for a lock, in a thread that cannot be stopped when whoever waits for it has left."""
+
+    def __init__(self, take: Callable[[], object], release: Callable[[], object]) -> None:
+        self._take = take
+        self._release = release
+        self._mutex = threading.Lock()
+        self._got = False
+        self.left = False
+        """Whether nobody waits any more."""
+
+    def take(self) -> object:
+        """Get the lock; give it back at once if nobody waits for it any more."""
+        before = _taking.set(self)
+        try:
+            got = self._take()
+        finally:
+            _taking.reset(before)
+        with self._mutex:
+            self._got = bool(got)
+            if not self._got or not self.left:
+                return got
+        self._release()
+        return False
+
+    def leave(self) -> bool:
+        """Note that nobody waits any more; tell whether the lock is there to be given back."""
+        with self._mutex:
+            self.left = True
+            return self._got
+
+
+_taking: ContextVar[Taking | None] = ContextVar("cachekit_taking", default=None)
 
 
 def _aside(function: Callable[..., Answer]) -> Callable[..., Awaitable[Answer]]:

@@ -242,6 +242,19 @@ def test_tasks_share_a_loop(cache: Any) -> None:
     assert async_to_sync(main)() == [50]
 
 
+@pytest.mark.parametrize("how", ["acquire", "__aenter__"])
+async def test_whoever_is_cancelled_while_waiting_for_a_lock_does_not_keep_it(cache: Any, how: str) -> None:
+    async with cache.alock("k"):
+        waiting = asyncio.create_task(getattr(cache.alock("k", sleep=0.01), how)())
+        await asyncio.sleep(0.1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    async with cache.alock("k", blocking_timeout=30, sleep=0.01) as lock:
+        assert await lock.owned()
+
+
 def test_a_lock_keeps_others_out(cache: Any, call: Call) -> None:
     async def awaited() -> bool:
         async with cache.alock("k", timeout=5) as lock:

@@ -62,7 +62,7 @@ class Shop:
     def env(self) -> dict[str, str]:
         """What tells a process of the demo where its things are."""
         return {
-            "CACHE_URL": self.valkey.url,
+            "CACHE_URL": f"{self.valkey.url}?socket_timeout=20&socket_connect_timeout=20",  # a busy machine is no fault
             "DEMO_DIR": str(self.valkey.folder),
             "DEMO_PASSWORD": PASSWORD,
             "DJANGO_SETTINGS_MODULE": "demo_site.settings",

@@ -17,7 +17,7 @@ from redis import Redis
 from tests.servers import Server, Valkey
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 def until(true: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:

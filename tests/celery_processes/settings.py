@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tests.patience import patient
+
 REDIS_URL = os.environ["FLEET_REDIS_URL"]
 FOLDER = Path(os.environ["FLEET_FOLDER"])
 
@@ -23,7 +25,7 @@ CACHES = {
         "BACKEND": "cachekit.backends.RedisCache",
         "LOCATION": f"{REDIS_URL}/0",
         "KEY_PREFIX": "fleet",
-        "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 2, "SOCKET_TIMEOUT": 2},
+        "OPTIONS": patient({}),
     }
 }
 SQLITE = {

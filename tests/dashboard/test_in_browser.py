@@ -18,7 +18,7 @@ from tests.dashboard.people import url
 from tests.test_browser import everything, fill
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
     from pytest_django.live_server_helper import LiveServer
 
 POLICY = (
@@ -44,6 +44,12 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
+def follow(page: Page, leads_on: Locator) -> None:
+    """Click what leads to another page, and wait for all of it: in one that still grows a click may miss."""
+    with page.expect_navigation():
+        leads_on.click()
+
+
 @pytest.fixture(params=[True, False], ids=["with scripts", "without scripts"])
 def page(request: pytest.FixtureRequest, browser: Browser, live_server: LiveServer, settings: Any) -> Iterator[Page]:
     """A page of somebody logged in; whatever the console says fails the test."""
@@ -58,7 +64,7 @@ def page(request: pytest.FixtureRequest, browser: Browser, live_server: LiveServ
     found.goto(url("changelist"))
     found.fill("[name=username]", "ana")
     found.fill("[name=password]", "secret")
-    found.click("[type=submit]")
+    follow(found, found.locator("[type=submit]"))
     found.wait_for_selector(".ck")
     yield found
     context.close()
@@ -82,20 +88,20 @@ def test_from_the_ratio_to_a_purge(page: Page) -> None:
     page.get_by_text("The same as a table").click()
     assert "99.3 %" in page.get_by_test_id("ck-chart-table").inner_text()
 
-    page.get_by_role("link", name="Keys default").click()
-    page.get_by_test_id("ck-rows").get_by_role("link").first.click()
+    follow(page, page.get_by_role("link", name="Keys default"))
+    follow(page, page.get_by_test_id("ck-rows").get_by_role("link").first)
     assert "number" in page.get_by_test_id("ck-value").inner_text()
-    page.get_by_test_id("ck-purge-key").click()
+    follow(page, page.get_by_test_id("ck-purge-key"))
     assert "1 key is concerned." in page.get_by_test_id("ck-count").inner_text()
     assert len(everything("default")) == 5
-    page.get_by_test_id("ck-confirm-button").click()
+    follow(page, page.get_by_test_id("ck-confirm-button"))
     assert "Removed" in page.locator(".messagelist").inner_text()
     assert len(everything("default")) == 4
 
     page.get_by_label("pattern", exact=True).check()
     page.get_by_label("Tag, key or pattern").fill("*")
-    page.get_by_test_id("ck-preview").click()
-    page.get_by_test_id("ck-confirm-button").click()
+    follow(page, page.get_by_test_id("ck-preview"))
+    follow(page, page.get_by_test_id("ck-confirm-button"))
     assert everything("default") == []
     assert "pattern “*”" in page.get_by_test_id("ck-purges").inner_text()
 
@@ -124,7 +130,7 @@ def test_consistency_is_shown_and_a_key_says_what_invalidated_it(page: Page) -> 
     assert "Functions\taudit\t3.0\t1,000\t1\t1" in page.get_by_test_id("ck-consistency").inner_text()
 
     page.goto(url("keys", "default"))
-    page.get_by_test_id("ck-rows").get_by_role("link").first.click()
+    follow(page, page.get_by_test_id("ck-rows").get_by_role("link").first)
     assert "made it stale" in page.get_by_test_id("ck-trace").inner_text()
 
 

@@ -69,7 +69,7 @@ def ours(folder: Path) -> list[int]:
 def test_the_smoke_test_passes_and_leaves_nothing_running(demo: Demo, tmp_path: Path) -> None:
     child = demo("--port", "0", "--smoke")
 
-    told, _ = child.communicate(timeout=110)
+    told, _ = child.communicate(timeout=280)
 
     assert child.returncode == 0, told
     assert "a miss, then a hit without SQL" in told

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -20,15 +21,23 @@ from typing import IO, Self
 GUARD = 'read -r _; kill -CONT "$1"; kill -"$2" "$1"; sleep 1; kill -KILL "$1"; rm -rf "$3"'
 
 
+DICE = random.SystemRandom()
+
+
 class Missing(RuntimeError):
     """A program that a test wants is not installed."""
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that nobody listens on, and below those that outgoing connections are given.
+
+    A server that is killed and started again must find its port free. The dice are not those that tests seed.
+    """
+    while True:
+        port = DICE.randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Server:

@@ -6,7 +6,7 @@ import shutil
 import socket
 from importlib.util import find_spec
 
-from tests.patience import PATIENCE
+from tests.patience import ANSWERED
 from tests.servers.process import Missing, Server
 
 
@@ -44,7 +44,7 @@ class RedisServer(Server):
     def answers(self) -> bool:
         return f"process_id:{self.pid}\r\n" in self.say("INFO server", seconds=2)
 
-    def say(self, line: str, seconds: float = PATIENCE) -> str:
+    def say(self, line: str, seconds: float = ANSWERED) -> str:
         """Send one inline command on a connection of its own and return up to 64 KB of raw answer, or nothing."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as link:

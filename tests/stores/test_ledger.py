@@ -309,14 +309,14 @@ def test_saving_gives_the_lease_back_and_rings(redis: RedisStore, client: Any) -
     mine = redis.do(steps.Begin("k", lease=30))
     redis.do(steps.Begin("k", lease=30))  # somebody who will wait
     rung: list[bool] = []
-    waiter = threading.Thread(target=lambda: rung.append(redis.do(steps.Wait(mine.token, 60))))
+    waiter = threading.Thread(target=lambda: rung.append(redis.do(steps.Wait(mine.token, 300))))
     waiter.start()
     until(lambda: client.info("clients")["blocked_clients"])
     header = Header(mine.epoch, mine.read_point, mine.read_point, NEVER, 0, b"")
     redis.do(steps.Save("k", seal(header, b""), 0, b"", mine.token))
     waiter.join(PATIENCE)
 
-    assert rung, "rung long before its minute is over"
+    assert rung, "rung long before its time is over"
     assert redis.do(steps.Begin("k", lease=30)).token
 
 
@@ -326,7 +326,7 @@ def test_a_bell_that_rang_already_is_heard(redis: RedisStore, call: Call) -> Non
     redis.do(steps.Release("k", mine.token))
     started = time.monotonic()
 
-    call(redis.do, steps.Wait(mine.token, 60))
+    call(redis.do, steps.Wait(mine.token, 300))
 
     assert time.monotonic() - started < PATIENCE
 

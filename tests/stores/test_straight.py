@@ -17,7 +17,7 @@ from cachekit.stores.astraight import astraight
 from cachekit.stores.awire import AsyncWire
 from cachekit.stores.straight import straight
 from cachekit.stores.wire import Wire, pack
-from tests.patience import PATIENCE, until
+from tests.patience import ANSWERED, until
 from tests.servers import Valkey
 from tests.twins import Call
 
@@ -42,8 +42,8 @@ class Ways:
     """A wire and its twin to a server, over connections of these classes."""
 
     def __init__(self, server: Valkey, kind: type[Connection], akind: type[AsyncConnection]) -> None:
-        self.seconds = PATIENCE
-        self.pool = ConnectionPool(connection_class=kind, port=server.port, socket_timeout=PATIENCE)
+        self.seconds: float = ANSWERED
+        self.pool = ConnectionPool(connection_class=kind, port=server.port, socket_timeout=ANSWERED)
         self.wire = Wire(self.pool)
         self.awire = AsyncWire(lambda: akind(port=server.port, socket_timeout=self.seconds))
 

@@ -35,9 +35,9 @@ OF_THE_VIEW = frozenset(
         "_negotiator",
         "_paginator",
     }
-    | {"name", "suffix", "description", "detail", "basename", "schema", *View.http_method_names}
+    | {"schema", *View.http_method_names}
 )
-"""What Django and REST framework put on a view; kwargs and the like are counted by themselves."""
+"""What Django and REST framework put on a view; what its address says of it is left out too, the path tells it."""
 OF_THE_REQUEST = frozenset(
     {"_request", "parsers", "authenticators", "negotiator", "parser_context", "_data", "_files", "_full_data"}
     | {"_content_type", "_stream", "accepted_renderer", "accepted_media_type", "version", "versioning_scheme"}
@@ -79,7 +79,7 @@ def asked_of(view: Any, request: Any, rules: Rules) -> Asked:
         (type(renderer), renderer.format, request.accepted_media_type, request.version),
     ]
     permits = varied(request, rules, parts) | {"query"}
-    parts.append(_known(_kept_on, view, request, rules))
+    parts.append(_known(_attribute, view, request, rules))
     return Asked(query, keys.fingerprint(*parts), permits)
 
 
@@ -94,7 +94,7 @@ def varied(request: Any, rules: Rules, parts: list[Any]) -> frozenset[str]:
         permits.add("user")
         parts.append(("user", _known(_user, request, rules)))
     if rules.by_rights:
-        parts.append(("rights", rights_of(user_of(request, rights=True))))
+        parts.append(("rights", _known(_rights, request)))
     if "auth" in rules.words:
         parts.append(_known(_auth, request))
     if rules.functions:
@@ -138,6 +138,11 @@ def _user(request: Any, rules: Rules) -> Any:
     return type(user), user.pk, vars(user)
 
 
+def _rights(request: Any) -> Any:
+    """Return what the visitor may do."""
+    return rights_of(user_of(request, rights=True))
+
+
 def _without(user: Any, rules: Rules) -> Any:
     left_out = {one.removeprefix("user.") for one in rules.ignore if one.startswith("user.")}
     if left_out:
@@ -153,14 +158,14 @@ def _auth(request: Any) -> Any:
     return getattr(auth, "payload", auth)
 
 
-def _kept_on(view: Any, request: Any, rules: Rules) -> Any:
+def _attribute(view: Any, request: Any, rules: Rules) -> Any:
     """Return arguments, and what the view's own code has put on view and request: it may be older than the entry."""
     match = request._request.resolver_match  # noqa: SLF001 - there is no other way to it
     start = getattr(getattr(match, "func", None), "initkwargs", {})
     own = {
         name: value
         for name, value in vars(view).items()
-        if name not in OF_THE_VIEW and name not in start and not name.endswith(("_class", "_classes"))
+        if name not in OF_THE_VIEW and not (name in start and start[name] is value)
     }
     others = {name: value for name, value in vars(request).items() if name not in OF_THE_REQUEST}
     found = {**own, **{f"request.{name}": value for name, value in others.items()}}

@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
 from cachekit import gathering, registry
+from cachekit.conf import conf
 from cachekit.contrib.drf.asking import Passes, varied
 from cachekit.contrib.drf.contexts import entries_of, watched
 from cachekit.contrib.drf.forms import form_of
@@ -29,6 +30,7 @@ from cachekit.core import keys
 from cachekit.core.capture import Capture, capturing, current
 from cachekit.core.policy import Spec
 from cachekit.exceptions import InvalidKey
+from cachekit.modes import BYPASSING, mode
 from cachekit.specs import Door, surroundings
 
 OF_A_FIELD = frozenset(
@@ -66,6 +68,8 @@ class Fragments:
         if len(objects) > MOST_AT_ONCE:
             slices = (objects[at : at + MOST_AT_ONCE] for at in range(0, len(objects), MOST_AT_ONCE))
             return [one for each in slices for one in self.represented(serializer, make, each)]
+        if mode.get() in BYPASSING or not conf().ENABLED:
+            return [make(one) for one in objects]
         try:
             around = self._around(serializer)
             specs = [self._spec(around, one) for one in objects]
@@ -83,7 +87,7 @@ class Fragments:
     def _spec(self, around: Around, one: Any) -> Spec:
         if not isinstance(one, Model) or one.pk is None:
             raise Passes("no row")
-        return self.door.spec(around.key, keys.fingerprint(framed(one)), own_tags=tuple(registry.row_tags(one)))
+        return self.door.spec(around.key, keys.fingerprint(framed(one)))
 
     def _around(self, serializer: Any) -> Around:
         """Return what of serializer and context makes a difference to all objects."""
@@ -116,7 +120,7 @@ class Fragments:
                 capture = outer.beside() if outer is not None else Capture(b"", 0)
                 captures.append(capture)
                 with capturing(capture):
-                    made.append((_plain(make(one)), (), capture))
+                    made.append((_plain(make(one)), registry.row_tags(one), capture))
         if undeclared := reads.undeclared:
             reason = f"it asks for request's {undeclared[0]}: declare cache_vary=({undeclared[0]!r},)"
             if undeclared[0] == "view":

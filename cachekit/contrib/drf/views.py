@@ -110,13 +110,15 @@ class Kept:
     ) -> HttpResponseBase:
         """Call the method and render, with all that it reads captured and all that it asks of its request noted."""
         rules, below = self.rules, request._request  # noqa: SLF001 - there is no other way to it
-        reads = Reads(asked.permits, rights=rules.by_rights)
-        forget_rights(request.user)
+        reads, before = Reads(asked.permits, rights=rules.by_rights), request.user
+        forget_rights(before)
         with seen_as(request, asked.query), watching(request, reads), sharing.watching(below) as watch:
             response = _rendered(view, self._called(view, method))
         capture = current.get()
         if capture is None:
             return response
+        if request.user is not before or below.__dict__.get("user") is not before:
+            capture.refuse("it knows a visitor who was not known before")
         reason = _obstacle(response, rules, reads, watch)
         if reason:
             capture.refuse(reason)

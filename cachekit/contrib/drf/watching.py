@@ -173,7 +173,6 @@ class _Watched:
 
     @user.setter
     def user(self, value: Any) -> None:
-        self._cachekit_reads.note("user")
         Request.user.fset(self, value)  # type: ignore[attr-defined]
 
     @property

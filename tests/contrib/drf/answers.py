@@ -90,6 +90,23 @@ def title(view: Any, request: Any) -> Response:
     return Response({"title": get_object_or_404(Book, pk=view.kwargs["pk"]).title})
 
 
+def signs_in(view: Any, request: Any) -> Response:
+    """Recognise a visitor by a word in the query string."""
+    request.user = User(pk=9, username=request.query_params["as"])
+    return greeting(view, request)
+
+
+def signs_in_below(view: Any, request: Any) -> Response:
+    """Do so on Django's request."""
+    request._request.user = User(pk=9, username=request.query_params["as"])
+    return Response({"hello": str(request._request.user)})
+
+
+def chosen(view: Any, request: Any) -> Response:
+    """Tell what the view has chosen."""
+    return Response(view.serializer_class.__name__)
+
+
 def racing(view: Any, request: Any) -> Response:
     """Tell titles, and change them meanwhile."""
     response = Response(list(Book.objects.values_list("title", flat=True)))

@@ -202,6 +202,23 @@ class OfAuthor(Plain):
         self.author = get_object_or_404(Author, pk=kwargs["pk"])
 
 
+class Chooses(Plain):
+    """Chooses what it works with before the cache is asked."""
+
+    serializer_class: Any = BookSerializer
+
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        """Choose by who asks."""
+        super().initial(request, *args, **kwargs)
+        if request.user.is_authenticated:
+            self.serializer_class = AuthorSerializer
+
+    def get_permissions(self) -> Any:
+        """Choose, as many do."""
+        self.permission_classes = (~IsAuthenticated | AllowAny,)
+        return super().get_permissions()
+
+
 class Timed(Plain):
     """Keeps something on itself that differs each time."""
 
@@ -269,6 +286,9 @@ urlpatterns = [
     path("word/", made(answers.word, vary=("user", "auth"))),
     path("cart/", made(answers.cart, vary=("user", "cookie"))),
     path("missing/<int:pk>/", made(answers.title, vary=(), not_found=True)),
+    path("signs/in/", made(answers.signs_in)),
+    path("signs/below/", made(answers.signs_in_below)),
+    path("chooses/", made(answers.chosen, Chooses, vary=())),
     path("racing/", made(answers.racing, vary=())),
     path("aged/", made(number, max_age=30)),
     path("controlled/", made(lambda v, r: Response({}, headers={"Cache-Control": "public, max-age=5"}))),

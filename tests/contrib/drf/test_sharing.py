@@ -9,9 +9,10 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.test import AsyncClient, Client
 from django.utils import timezone, translation
-from rest_framework.test import APIClient
+from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
 
-from tests.contrib.drf.answers import CALLS, NEVER
+from tests.contrib.drf.answers import CALLS, NEVER, greeting
+from tests.contrib.drf.api import made
 from tests.contrib.drf.conftest import Ask, seen
 from tests.zoo.builders import make_author
 
@@ -59,6 +60,33 @@ def test_what_changes_with_each_visit_may_be_left_out(ask: Ask, alice: User) -> 
             User.objects.filter(pk=alice.pk).update(last_login=timezone.now())
             results.append(seen(ask(where, alice)))
         assert results == expected
+
+
+class Claims:
+    """A user without a row, as those of stateless tokens are."""
+
+    is_authenticated = True
+
+    def __init__(self, pk: Any, **claims: Any) -> None:
+        self.pk = pk
+        self.claims = claims
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.claims}"
+
+
+def test_users_without_a_row_are_told_apart_or_not_answered_from_the_cache() -> None:
+    def answer(where: Any, user: Any) -> Any:
+        request = APIRequestFactory().get("/")
+        force_authenticate(request, user)
+        return where(request)
+
+    mine, by_rights = made(greeting), made(greeting, vary=("permissions",))
+    users = [Claims(1, role="a"), Claims(1, role="b"), Claims(2, role="a"), Claims(1, role="a")]
+
+    assert [seen(answer(mine, one)) for one in users] == ["MISS", "MISS", "MISS", "HIT"]
+    assert [seen(answer(mine, one)) for one in (Claims(None), Claims(3, odd=object()))] == ["BYPASS"] * 2
+    assert seen(answer(by_rights, Claims(1))) == "BYPASS"
 
 
 def test_all_share_what_says_so(ask: Ask, alice: User, bob: User) -> None:
@@ -145,6 +173,13 @@ def test_what_a_user_showed_counts_where_it_is_said(ask: Ask, alice: User) -> No
             assert (response.json()["word"], seen(response)) == (word, result)
 
 
+def test_what_signs_somebody_in_is_not_kept(ask: Ask) -> None:
+    for where in ("signs/in/?as=alice", "signs/below/?as=alice"):
+        for _ in range(2):
+            response = ask(where)
+            assert (response.json()["hello"], seen(response)) == ("alice", "MISS")
+
+
 def test_a_session_counts_where_it_is_said(ask: Ask) -> None:
     def visitor(cart: str) -> Client:
         client = Client()
@@ -214,6 +249,12 @@ def test_what_a_view_fetched_before_it_was_asked_is_part_of_the_question(ask: As
 
     assert ask(f"author/{author.pk}/").json() == {"name": "Grace"}
     assert seen(ask(f"author/{author.pk}/")) == "HIT"
+
+
+def test_what_a_view_chose_before_it_was_asked_is_part_of_the_question(ask: Ask, alice: User, bob: User) -> None:
+    for person, kind, result in ((alice, "Author", "MISS"), (None, "Book", "MISS"), (bob, "Author", "HIT")):
+        response = ask("chooses/", person)
+        assert (response.json(), seen(response)) == (f"{kind}Serializer", result)
 
 
 def test_what_a_view_keeps_on_itself_passes_by_unless_it_makes_no_difference(ask: Ask) -> None:

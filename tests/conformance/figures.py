@@ -54,7 +54,7 @@ def table(shown: Sequence[Figures]) -> str:
 
 
 def _share(part: str, whole: str) -> Callable[[Figures], str]:
-    return lambda found: f"{found[part] / max(found[whole], 1):.1%}"
+    return lambda found: f"{found[part] / max(found[whole], 1):.2%}"
 
 
 def _number(what: str) -> Callable[[Figures], str]:
@@ -62,7 +62,7 @@ def _number(what: str) -> Callable[[Figures], str]:
 
 
 def _of_shop(part: str, whole: str) -> Callable[[Figures], str]:
-    return lambda found: f"{found['shop'][part] / max(found['shop'][whole], 1):.1%}" if found["shop"] else ""
+    return lambda found: f"{found['shop'][part] / max(found['shop'][whole], 1):.2%}" if found["shop"] else ""
 
 
 ROWS: Sequence[tuple[str, Callable[[Figures], str]]] = (

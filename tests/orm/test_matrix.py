@@ -30,6 +30,8 @@ from tests.orm.world import Snapshot, populate
 pytestmark = pytest.mark.django_db(transaction=True)
 CACHE = "memory"
 WHOLE = bool(os.environ.get("CACHEKIT_CONFORMANCE"))
+LASTS = 86_400
+"""Seconds: no entry ends by itself, however long a busy machine takes."""
 PARTS = 4
 """So many tests share the deeds, so that processes can share the work."""
 STATE = ("entries", "_points", "_floor", "_epoch")
@@ -40,6 +42,11 @@ STATE = ("entries", "_points", "_floor", "_epoch")
 def _nothing_expires(settings: Any, _one_cache: None) -> None:
     """Have only writes make an entry stale, however long a busy machine takes."""
     settings.CACHEKIT = {**settings.CACHEKIT, "NEGATIVE_TIMEOUT": 10**6, "JITTER": 0}
+
+
+@pytest.fixture(autouse=True)
+def _lasting(settings: Any) -> None:
+    settings.CACHEKIT = {**settings.CACHEKIT, "NEGATIVE_TIMEOUT": LASTS}
 
 
 class Read(NamedTuple):

@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from asgiref.sync import SyncToAsync, sync_to_async
-from django.core.exceptions import SynchronousOnlyOperation
+from asgiref.sync import SyncToAsync
 
 from cachekit import hooks
 from cachekit.conf import conf
@@ -24,7 +23,7 @@ from cachekit.core.contexts import put_back, unbroken
 from cachekit.core.entry import NEVER, Header
 from cachekit.core.flights import Flight, Job, Outcome, chain, running_loop
 from cachekit.core.plans import Answer, Join, Plan, Produce, Produced, Visit
-from cachekit.exceptions import UncacheableValue
+from cachekit.encoding import aencoded, encoded
 from cachekit.stores import Store
 from cachekit.stores.leases import Keeper
 
@@ -171,7 +170,7 @@ async def _ajoin(flight: Flight, seconds: float) -> Outcome | None:
 def _produce(store: Store, visit: Visit, step: Produce, produce: Callable[[], Any], made: list[Made]) -> Produced:
     with _computing(store, visit, step) as (capture, started):
         value = produce()
-        produced = _produced(visit, capture, started, value, _encoded(visit, capture, value))
+        produced = _produced(visit, capture, started, value, encoded(visit.spec.codec, capture, value))
     return _noted(visit, Made(step, capture, produced), made)
 
 
@@ -180,7 +179,7 @@ async def _aproduce(
 ) -> Produced:
     with _computing(store, visit, step) as (capture, started):
         value = await produce()
-        produced = _produced(visit, capture, started, value, await _aencoded(visit, capture, value))
+        produced = _produced(visit, capture, started, value, await aencoded(visit.spec.codec, capture, value))
     return _noted(visit, Made(step, capture, produced), made)
 
 
@@ -212,28 +211,6 @@ def _computing(store: Store, visit: Visit, step: Produce) -> Iterator[tuple[Capt
         capture.close()
         visit.job.over = outermost
         put_back(job, before)
-
-
-def _encoded(visit: Visit, capture: Capture, value: Any) -> bytes:
-    """Encode inside the capture, so that what a lazy value reads is captured too."""
-    if capture.obstacle:
-        return b""
-    try:
-        return visit.spec.codec.dumps(value)
-    except UncacheableValue as error:
-        capture.refuse(str(error))
-        return b""
-
-
-async def _aencoded(visit: Visit, capture: Capture, value: Any) -> bytes:
-    """Like `_encoded`; in a thread where a lazy value asks the database."""
-    try:
-        return b"" if capture.obstacle else visit.spec.codec.dumps(value)
-    except UncacheableValue as error:
-        if not isinstance(error.__cause__, SynchronousOnlyOperation):
-            capture.refuse(str(error))
-            return b""
-    return await sync_to_async(_encoded)(visit, capture, value)
 
 
 def _produced(visit: Visit, capture: Capture, started: float, value: Any, payload: bytes) -> Produced:

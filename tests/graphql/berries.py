@@ -65,6 +65,16 @@ class Query:
         RUNS.append("me")
         return info.context.request.user.get_username() or "nobody"
 
+    @strawberry_django.field
+    def warm(self, info: strawberry.Info) -> bool:
+        return bool(info.context.request.user.has_perm("zoo.add_book"))
+
+    @strawberry_django.field(extensions=[CachedField(300)])
+    def may(self, info: strawberry.Info) -> list[bool]:
+        RUNS.append("may")
+        user = info.context.request.user
+        return [user.is_staff, user.has_perm("zoo.add_book")]
+
     @strawberry_django.field(extensions=[CachedField(300, public=True)])
     async def total(self) -> int:
         RUNS.append("total")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.utils import translation
 
 from cachekit import hooks, invalidate, uncached
@@ -123,6 +123,22 @@ def test_nobody_sees_what_was_computed_for_another_user(visitor: Callable[..., V
     assert len(RUNS) == 3
     assert visitor(authorization="Token of somebody").ask("{ me }") == {"me": "nobody"}
     assert len(RUNS) == 4, "whoever shows credentials that make no user is nobody's equal"
+
+
+@lasting
+def test_what_depends_on_the_user_is_stale_when_the_user_changes(visitor: Callable[..., Visitor]) -> None:
+    ada = User.objects.create_user("ada", is_staff=True)
+    somebody, query = visitor(ada), "{ warm may }"
+
+    assert [somebody.ask(query)["may"], somebody.ask(query)["may"]] == [[True, False]] * 2
+    assert len(RUNS) == 1
+    User.objects.filter(pk=ada.pk).update(is_staff=False)
+    assert somebody.ask(query)["may"] == [False, False]
+    ada.user_permissions.add(Permission.objects.get(codename="add_book", content_type__app_label="zoo"))
+    assert somebody.ask(query)["may"] == [False, True]
+    User.objects.create_user("bob")
+    somebody.ask(query)
+    assert len(RUNS) == 3
 
 
 @lasting

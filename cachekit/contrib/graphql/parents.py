@@ -31,10 +31,17 @@ def _doubt(one: Any) -> str:
     label = one._meta.label
     if getattr(one, "_prefetched_objects_cache", None):
         return f"its parent, a {label}, came with prefetched rows"
-    columns = [field.attname for field in one._meta.concrete_fields if field.attname in one.__dict__]
-    if more := sorted(one.__dict__.keys() - set(columns) - _ITS_OWN):
+    if more := sorted(one.__dict__.keys() - set(_columns(one)) - _ITS_OWN):
         return f"its parent, a {label}, holds more than columns: {', '.join(more)}"
+    return "" if stands(one) else f"its parent, a {label}, has changed since it was read"
+
+
+def stands(one: Any) -> bool:
+    """Tell whether the database has the very columns that an instance holds."""
+    columns = _columns(one)
     rows = type(one)._base_manager.using(one._state.db).filter(pk=one.pk).order_by().values_list(*columns)[:1]
-    if list(rows) != [tuple(one.__dict__[name] for name in columns)]:
-        return f"its parent, a {label}, has changed since it was read"
-    return ""
+    return list(rows) == [tuple(one.__dict__[name] for name in columns)]
+
+
+def _columns(one: Any) -> list[str]:
+    return [field.attname for field in one._meta.concrete_fields if field.attname in one.__dict__]

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 
 from cachekit import engine, hooks, registry, sharing
 from cachekit.contrib.graphql import visitors
-from cachekit.contrib.graphql.parents import doubt
+from cachekit.contrib.graphql.parents import doubt, stands
 from cachekit.contrib.graphql.selections import selection_of
 from cachekit.core import keys
 from cachekit.core.capture import current
@@ -119,7 +119,8 @@ class ResolverDoor:
         varied = [sharing.vary_value(request, one) for one in self.rules.vary] if request is not None else []
         chosen = selection_of(info) if self.rules.selection else ()
         call = keys.fingerprint(where, self._matters(asked), chosen, visitor, varied, public, surroundings())
-        rows = registry.row_tags(asked.parent) if isinstance(asked.parent, Model) else ()
+        known = (asked.parent, None if public else visitors.user_of(request))
+        rows = [tag for one in known if isinstance(one, Model) for tag in registry.row_tags(one)]
         return self.door.spec(call, own_tags=tuple(rows))
 
     def _matters(self, asked: Asked) -> Any:
@@ -138,9 +139,13 @@ class ResolverDoor:
 
     def _prepare(self, asked: Asked, request: HttpRequest | None) -> None:
         """Look whether what is about to be computed may be kept, while its reads are captured."""
+        capture = current.get()
         if request is not None:
             visitors.watch_session(request)
-        capture = current.get()
+        if not self.rules.public and (user := visitors.user_of(request)) is not None:
+            visitors.forget_permissions(user)
+            if capture is not None and not stands(user):
+                capture.refuse("the user has changed since the request came in")
         if capture is None or self.rules.key is not None or not isinstance(asked.parent, Model):
             return
         if reason := doubt(asked.parent):

@@ -7,11 +7,14 @@ from functools import lru_cache
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
+from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject, empty
 
 from cachekit import sharing
 from cachekit.core.capture import current
+
+KEPT_PERMISSIONS = ("_perm_cache", "_user_perm_cache", "_group_perm_cache")
 
 
 def request_of(context: Any) -> HttpRequest | None:
@@ -53,6 +56,19 @@ def identity(request: Any) -> Any:
         raise PermissionError("authorization")
     sharing.visitor_obstacle(request, ("user",), user if signed_in else None)
     return sharing.vary_value(request, "user")
+
+
+def user_of(request: Any) -> Model | None:
+    """Return the row of whoever is signed in, looked up before; None for all others, and for users without a row."""
+    user = getattr(request, "user", None)
+    user = user.__dict__.get("_wrapped") if isinstance(user, SimpleLazyObject) else user
+    return user if isinstance(user, Model) and getattr(user, "is_authenticated", False) else None
+
+
+def forget_permissions(user: Model) -> None:
+    """Have permissions looked up again, where their reads are captured: Django keeps them on the user."""
+    for name in KEPT_PERMISSIONS:
+        user.__dict__.pop(name, None)
 
 
 def watch_session(request: Any) -> None:

@@ -16,7 +16,7 @@ from cachekit.databases import primary_of
 from cachekit.orm.bare import is_bare
 from cachekit.orm.querykeys import aggregates, door_of, is_local, text_of
 from cachekit.orm.raws import cached_raw, raw_results
-from cachekit.orm.results import AS_THEY_ARE, Form, form_of, unfit
+from cachekit.orm.results import AS_THEY_ARE, Form, form_of, related, unfit
 from cachekit.orm.rows import Rows, rows_of
 from cachekit.orm.shapes import shape_of
 from cachekit.orm.told import MOST_KNOWN, ToldQuerySet
@@ -73,9 +73,9 @@ def _results(queryset: Any, options: Options) -> list[Any]:
     using = queryset.db
     form, spec = _asked(queryset, using, options) or _compiled(queryset, using, options)
     if spec is None:
-        return _related(queryset, list(cast("Any", _plain(queryset))))
+        return related(queryset, list(cast("Any", _plain(queryset))))
     found = engine.get_or_set(spec, lambda: form.read(_plain(queryset)))
-    return _related(queryset, form.given(found, queryset, using))
+    return related(queryset, form.given(found, queryset, using))
 
 
 async def _aresults(queryset: Any, options: Options) -> list[Any]:
@@ -86,7 +86,7 @@ async def _aresults(queryset: Any, options: Options) -> list[Any]:
         return await sync_to_async(_results)(queryset, options)
     form = asked.form
     produce = sync_to_async(lambda: form.read(_plain(queryset)))
-    return _related(queryset, form.given(await engine.aget_or_set(asked.spec, produce), queryset, using))
+    return related(queryset, form.given(await engine.aget_or_set(asked.spec, produce), queryset, using))
 
 
 def _asked(queryset: Any, using: str, options: Options) -> Asked | None:
@@ -286,14 +286,3 @@ def _plain(queryset: Any) -> CachedQuerySet[Any]:
     plain._cachekit_options = None
     plain._known_related_objects = {}
     return cast("CachedQuerySet[Any]", plain)
-
-
-def _related(queryset: Any, found: list[Any]) -> list[Any]:
-    """Point rows back to the objects through which they were asked for, as Django does for rows it fetched."""
-    for field, known in queryset._known_related_objects.items():
-        for one in found:
-            if isinstance(one, Model) and not field.is_cached(one):
-                related = known.get(getattr(one, field.attname, None))
-                if related is not None:
-                    setattr(one, field.name, related)
-    return found

@@ -135,6 +135,7 @@ def _along(model: Any, path: str) -> Iterator[type[Model]]:
         yield model
 
 
+@lru_cache(maxsize=1024)
 def _step(model: Any, name: str) -> Any:
     for one in model._meta.get_fields():
         accessor = getattr(one, "get_accessor_name", None)

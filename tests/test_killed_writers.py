@@ -22,7 +22,7 @@ WRITER = """
     import functools, os, django
     django.setup()
     from django.db import transaction
-    from cachekit import invalidation
+    from cachekit import intents
     from cachekit.core import steps
     from cachekit.stores import store_for
     from tests.zoo.models import Book
@@ -30,7 +30,7 @@ WRITER = """
     def die(*_):
         os.kill(os.getpid(), 9)
 
-    invalidation.Intend = functools.partial(steps.Intend, lease={lease})
+    intents.Intend = functools.partial(steps.Intend, lease={lease})
     store, real = store_for("default"), store_for("default").do
     place = {place!r}
 

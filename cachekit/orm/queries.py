@@ -155,20 +155,16 @@ class CachedQuerySet(ToldQuerySet[M]):
     def in_bulk(self, id_list: Any = None, *, field_name: str = "pk") -> dict[Any, M]:
         """Return rows by key: from the cache of rows where their primary keys are all that is asked for."""
         rows = self._kept_rows()
-        if rows is not None and field_name in rows.names:
-            found = rows.in_bulk(id_list, *_routed(self))
-            if found is not None:
-                return found
-        return super().in_bulk(id_list, field_name=field_name)
+        rows = rows if rows is not None and field_name in rows.names else None
+        found = rows.in_bulk(id_list, *_routed(self)) if rows is not None else None
+        return super().in_bulk(id_list, field_name=field_name) if found is None else found
 
     async def ain_bulk(self, id_list: Any = None, *, field_name: str = "pk") -> dict[Any, M]:
         """Like `in_bulk`."""
         rows = self._kept_rows()
-        if rows is not None and field_name in rows.names:
-            found = await rows.ain_bulk(id_list, *_routed(self))
-            if found is not None:
-                return found
-        return await super().ain_bulk(id_list, field_name=field_name)
+        rows = rows if rows is not None and field_name in rows.names else None
+        found = await rows.ain_bulk(id_list, *_routed(self)) if rows is not None else None
+        return await super().ain_bulk(id_list, field_name=field_name) if found is None else found
 
     def _kept_rows(self) -> Rows | None:
         """Return how rows are kept, where this asks for all of them and nothing beside."""

@@ -165,7 +165,7 @@ class Rows:
         row = fetch_row(self._concrete, found, value)
         capture = current.get()
         if capture is not None:
-            capture.depend(*self._tags(row, found))
+            capture.depend(*self._tags(row, found, value))
         return self._packed(row)
 
     def _fetch_many(self, values: list[Any], using: str | None, hints: Mapping[str, Any]) -> list[gathering.Made]:
@@ -175,7 +175,7 @@ class Rows:
         made: list[gathering.Made] = []
         for value in values:
             row = rows.get(value)
-            made.append((self._packed(row), self._tags(row, found)))
+            made.append((self._packed(row), self._tags(row, found, value)))
         return made
 
     def _packed(self, row: tuple[Any, ...] | None) -> tuple[Any, ...]:
@@ -186,13 +186,14 @@ class Rows:
             logger.warning("Rows of %s are not cached: %s", self.label, error)
             return row or ()  # which the codec refuses too, so that it is handed out and not stored
 
-    def _tags(self, row: tuple[Any, ...] | None, using: str) -> list[str]:
-        """Return the tags of a row and of its parents' rows; of their tables where there is none."""
+    def _tags(self, row: tuple[Any, ...] | None, using: str, value: Any) -> list[str]:
+        """Return the tags of a row and of its parents' rows; where there is none, of the row that may come."""
         found = list(registry.sources_of(self._concrete, using))
-        for model in (self._concrete, *self._concrete._meta.get_parent_list()):
+        for model in (self._concrete, *self._concrete._meta.get_parent_list()) if row else (self._concrete,):
             family = registry.family_of(model, using)
             field = model._meta.pk
-            tag = family if row is None else registry.row(family, field, row[self._maker.names.index(field.attname)])
+            key = row[self._maker.names.index(field.attname)] if row else value
+            tag = registry.row(family, field, key)
             found.append(family if tag.endswith("*") else tag)
         return found
 

@@ -11,7 +11,7 @@ from django.template.context import Context
 from django.utils.functional import Promise, SimpleLazyObject, empty
 from django.utils.safestring import SafeString, mark_safe
 
-from cachekit import engine, sharing
+from cachekit import engine, passed, sharing
 from cachekit.core import keys
 from cachekit.core.capture import current
 from cachekit.core.policy import Spec
@@ -27,18 +27,28 @@ REMEMBERED = keys.EXACT | {SafeString}
 
 
 class Layer(dict[str, Any]):
-    """The topmost layer of a context while a fragment is rendered: it notes who asks for personal variables below."""
+    """The topmost layer of a context while a fragment is rendered: it notes who asks for personal variables below.
 
-    def __init__(self) -> None:
+    Rows that were read before the fragment began would pass for news in it: they are read again.
+    """
+
+    def __init__(self, context: Context) -> None:
         super().__init__()
         self.asked: set[str] = set()
+        self._below = tuple(context.dicts)
 
     def __contains__(self, name: object) -> bool:
         if super().__contains__(name):
             return True
         if name in PERSONAL:
             self.asked.add(str(name))
-        return False
+            return False
+        held = next((one[name] for one in reversed(self._below) if dict.__contains__(one, name)), None)
+        renewed = passed.renewed(held)
+        if renewed is held:
+            return False
+        self[str(name)] = renewed
+        return True
 
 
 class CachedNode(Node):
@@ -81,7 +91,7 @@ class CachedNode(Node):
         return spec
 
     def _produced(self, context: Context) -> str:
-        request, layer = _found(context, "request"), Layer()
+        request, layer = _found(context, "request"), Layer(context)
         watched = nullcontext(sharing.Watch()) if request is None else sharing.watching(request)
         with watched as watch:
             context.dicts.append(layer)

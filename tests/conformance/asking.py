@@ -26,15 +26,15 @@ def main() -> None:
 def answers() -> dict[str, Any]:
     """Return, by deed and read, the answer before and after, and whether it took SQL the second time and after."""
     import redis
-    from django.conf import settings
 
+    from tests.conformance.settings import SUBJECT, URL
     from tests.orm.deeds import DEEDS
     from tests.orm.shapes import SHAPES
     from tests.orm.world import Snapshot, populate
 
-    server = redis.Redis.from_url(settings.URL)
+    server = redis.Redis.from_url(URL)
     reads = dict(SHAPES)
-    if settings.SUBJECT.functions:
+    if SUBJECT.functions:
         from cachekit import cached
 
         reads = {name: cached(name=f"shape.{name.replace(' ', '_')}")(shape) for name, shape in SHAPES.items()}
@@ -60,9 +60,9 @@ def answers() -> dict[str, Any]:
 
 def _forget() -> None:
     """Have cachekit's process know nothing of the server that was emptied."""
-    from django.conf import settings
+    from tests.conformance.settings import SUBJECT
 
-    if "cachekit" in settings.SUBJECT.apps:
+    if "cachekit" in SUBJECT.apps:
         from cachekit import testing
 
         testing.reset()

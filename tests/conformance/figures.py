@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.conformance.subjects import SUBJECTS
-from tests.orm.reach import READS, WRITES, meets
+from tests.orm.reach import READS, WRITES, meets, tables_of
 
 Answers = dict[str, Any]
 """By deed, then by read: answer and SQL before, answer and SQL after."""
@@ -30,6 +30,9 @@ def figures_of(name: str, given: Answers, truth: Answers, shop: Figures | None) 
             tally["stale"] += hit and second != after
             tally["apart"] += hit and apart
             tally["kept"] += hit and apart and not asked_again
+            beside = hit and apart and not tables_of(READS[read]).isdisjoint(tables_of(WRITES[deed]))
+            tally["beside"] += beside
+            tally["beside_kept"] += beside and not asked_again
             stale_after[deed] += hit and second != after
     return {
         "title": SUBJECTS[name].title,
@@ -51,7 +54,7 @@ def table(shown: Sequence[Figures]) -> str:
 
 
 def _share(part: str, whole: str) -> Callable[[Figures], str]:
-    return lambda found: f"{found[part] / max(found[whole], 1):.1%}"
+    return lambda found: f"{found[part] / max(found[whole], 1):.2%}"
 
 
 def _number(what: str) -> Callable[[Figures], str]:
@@ -59,7 +62,7 @@ def _number(what: str) -> Callable[[Figures], str]:
 
 
 def _of_shop(part: str, whole: str) -> Callable[[Figures], str]:
-    return lambda found: f"{found['shop'][part] / max(found['shop'][whole], 1):.1%}" if found["shop"] else ""
+    return lambda found: f"{found['shop'][part] / max(found['shop'][whole], 1):.2%}" if found["shop"] else ""
 
 
 ROWS: Sequence[tuple[str, Callable[[Figures], str]]] = (
@@ -69,6 +72,7 @@ ROWS: Sequence[tuple[str, Callable[[Figures], str]]] = (
     ("**of these, stale after the write**", _number("stale")),
     ("pairs in the cache that have nothing to do with each other", _number("apart")),
     ("**of these, still valid after the write**", _share("kept", "apart")),
+    ("of those over the same tables", _share("beside_kept", "beside")),
     ("writes that raised an error", _number("troubles")),
     ("answers that were wrong before any write", _number("wrong")),
     ("the demo's pages that take no SQL when warm", _of_shop("warm", "pages")),

@@ -142,7 +142,7 @@ QUESTIONS: dict[str, Question] = {
 
 ROWS: dict[str, Question] = {
     "row": QUESTIONS["get"],
-    "no row": Question("book", lambda of: of(Book), "get", (), {"pk": NONE}),
+    "no row": QUESTIONS["get no row"],
     "a text key": Question("country#be", lambda of: of(Country), "get", (), {"pk": "be"}),
     "a uuid": Question("parcel#BOX", lambda of: of(Parcel), "get", (), {"pk": BOX}),
     "a child": Question("place#CAFE restaurant#CAFE", lambda of: of(Restaurant), "get", (), {"pk": CAFE}),

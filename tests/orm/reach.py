@@ -291,10 +291,15 @@ WRITES: dict[str, str] = {
 }
 
 
+def tables_of(words: str) -> set[str]:
+    """Return the tables that words name."""
+    return {_table(one) for one in words.split()}
+
+
 def meets(reads: str, writes: str) -> bool:
     """Tell whether what hangs on `reads` must hear of `writes`."""
     changed = set(writes.split())
-    tables = {_table(one) for one in changed}
+    tables = tables_of(writes)
     for one in reads.split():
         table = _table(one)
         mark = one[len(table) : len(table) + 1]

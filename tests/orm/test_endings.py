@@ -20,7 +20,7 @@ from django.db import (
     transaction,
 )
 
-from cachekit import cached, hooks, invalidation
+from cachekit import cached, hooks, intents
 from cachekit.core.steps import Intend
 from cachekit.orm import dirty_tags
 from tests.orm.test_transactions import elsewhere
@@ -322,7 +322,7 @@ def test_a_commit_without_an_answer_leaves_its_intent(
 ) -> None:
     book = make_book("old")
     title(book.pk)
-    monkeypatch.setattr(invalidation, "Intend", partial(Intend, lease=600.0))
+    monkeypatch.setattr(intents, "Intend", partial(Intend, lease=600.0))
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE OR REPLACE FUNCTION zoo_slow() RETURNS trigger LANGUAGE plpgsql AS"

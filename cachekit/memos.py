@@ -149,7 +149,9 @@ class memo:  # noqa: N801 - used like a function
     whatever others write meanwhile; what is written or invalidated inside is read anew.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *mistaken: object) -> None:
+        if mistaken:
+            raise TypeError("memo takes nothing: write @memo() with brackets above a function, or with memo():")
         self._memo: Memo | None = None
 
     def __enter__(self) -> None:

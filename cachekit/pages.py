@@ -69,6 +69,11 @@ def cached_view(
         raise ValueError(f"A public page is the same for everybody; it cannot vary on {own[0]!r}. Leave public out.")
 
     def decorate(view: View) -> View:
+        if getattr(getattr(view, "__code__", None), "co_varnames", ())[:1] == ("self",):
+            raise TypeError(
+                f"@cached_view is for functions; {view.__qualname__}() is a method. Write above its class"
+                ' @method_decorator(cached_view(600), name="dispatch"), and @cached_response(600) in REST framework.'
+            )
         page = _Page(Door("view", _name(view), options, page_codec), tuple(vary), public)
         wrap = _awaited if _is_async(view) else _called
         page.view = functools.wraps(view)(wrap(view, page))

@@ -243,8 +243,9 @@ def _targets(thing: Any) -> Iterable[str]:
         return instance_targets(thing, thing._state.db or "default")
     if isinstance(thing, QuerySet):
         return _queryset_targets(thing)
+    hint = ". It has a tag: pass its .tag" if isinstance(getattr(thing, "tag", None), str) else ""
     raise InvalidTag(
-        f"invalidate() takes instances, models, querysets and tags, not {type(thing).__name__}: {thing!r:.80}"
+        f"invalidate() takes instances, models, querysets and tags, not {type(thing).__name__}: {thing!r:.80}{hint}"
     )
 
 

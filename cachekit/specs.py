@@ -116,6 +116,9 @@ class Door:
 @lru_cache(maxsize=1024)
 def policy_of(given: Conf, options: tuple[tuple[str, Any], ...]) -> Policy:
     """Return the policy for these options. Raises ValueError or TypeError for what cannot be meant."""
+    known = Options.__annotations__
+    if strange := next((name for name, _ in options if name not in known), None):
+        raise TypeError(f"There is no option {strange!r} here; there are {', '.join(sorted(known))}")
     defaults = {
         "timeout": given.TIMEOUT,
         "negative_timeout": given.NEGATIVE_TIMEOUT,

@@ -60,6 +60,8 @@ def write_through(model: type[Model] | str, target: Any = None, /, *, args: Args
     what fails is logged and never fails the save. `update()`, `bulk_create()` and deletions only invalidate.
     Raises TypeError for what is not cached, ImproperlyConfigured for a model that there is not.
     """
+    if not isinstance(model, (type, str)):
+        raise TypeError("@write_through takes its model: write @write_through(Product)")
 
     def register(target: Any) -> Any:
         one = Through(model, _asking(target), args, getattr(target, "name", "") or getattr(target, "__qualname__", ""))

@@ -25,6 +25,15 @@ def test_good_settings_are_fine(settings: Any) -> None:
     assert checks.check_indexes(app_configs=None) == []
 
 
+def test_settings_that_are_no_dict_are_told_once(settings: Any) -> None:
+    settings.CACHEKIT = ["TIMEOUT"]
+
+    every = (checks.check_settings, checks.check_models, checks.check_outbox)
+    found = [one for check in every for one in check(app_configs=None)]
+
+    assert ids(found) == ["cachekit.E002"]
+
+
 def test_e001_an_unknown_name_brings_the_closest_to_mind(settings: Any) -> None:
     settings.CACHEKIT = {"TIMEUOT": 60}
 
@@ -54,6 +63,7 @@ def test_e001_a_name_like_no_other_lists_them_all(settings: Any) -> None:
         {"ENABLED": 1},
         {"BREAKER_FAILURES": 1.5},
         {"ALIAS": b"default"},
+        {"NEAR": "yes"},
     ],
 )
 def test_e002_a_wrong_type_names_the_value_and_the_default(settings: Any, given: Any) -> None:

@@ -277,6 +277,11 @@ def test_the_middleware_gives_each_request_one(call: Call, count: Any) -> None:
     assert found == [b"1 1", b"2 2"]
 
 
+def test_brackets_that_are_missing_are_asked_for() -> None:
+    with pytest.raises(TypeError, match=r"write @memo\(\)"):
+        memo(list)
+
+
 def test_a_task_may_be_decorated(count: Any, call: Call) -> None:
     def task() -> Iterator[int]:
         yield call(count)

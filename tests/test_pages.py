@@ -521,10 +521,16 @@ def test_a_refusal_is_told() -> None:
     assert reasons == ["it varies on accept: declare vary=('accept',)"]
 
 
+class Shelf:
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return plain(request)
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "text"),
     [
         (lambda: cached_view(plain), TypeError, r"@cached_view\(600\)"),
+        (lambda: cached_view(60)(Shelf.get), TypeError, "@method_decorator"),
         (lambda: cached_view(60, vary="user"), TypeError, r"vary=\('user',\)"),
         (lambda: cached_view(60)(object()), UncacheableValue, "view function"),  # type: ignore[type-var]
         (lambda: cached_view(-1)(plain), ValueError, "timeout"),

@@ -198,6 +198,8 @@ def unkept(pk: int) -> None: ...
 
 
 def test_what_is_not_cached_or_does_not_exist_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"@write_through\(Product\)"):
+        write_through(len)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="put it above @cached"):
         write_through(Book, unkept)
     with pytest.raises(ImproperlyConfigured, match="Bok"):

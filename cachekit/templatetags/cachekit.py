@@ -120,6 +120,9 @@ class CachedNode(Node):
     def _door(self, context: Context) -> Door:
         """Return the door for this rendering; the same arguments make the same one."""
         name = self.name.resolve(context)
+        if name is None or name == "":
+            said = self.name.token
+            raise template.TemplateSyntaxError(f"'cached' takes a name; {said} is empty here. In quotes: \"{said}\".")
         options = {key: value.resolve(context) for key, value in self.options.items()}
         timeout = self.timeout.resolve(context)
         known = (name, timeout, tuple(options.items()))

@@ -22,3 +22,8 @@ def test_rows_that_cannot_be_meant_are_refused_where_they_are_written(rows: Any)
 def test_queries_that_cannot_be_meant_are_refused_where_they_are_written(queries: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"CachedManager\(queries="):
         CachedManager(queries=queries)
+
+
+def test_an_option_that_there_is_not_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"no option 'tiemout' here; there are .*timeout"):
+        CachedManager(rows={"tiemout": 3})  # type: ignore[arg-type]

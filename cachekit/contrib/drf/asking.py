@@ -42,6 +42,7 @@ OF_THE_REQUEST = frozenset(
     {"_request", "parsers", "authenticators", "negotiator", "parser_context", "_data", "_files", "_full_data"}
     | {"_content_type", "_stream", "accepted_renderer", "accepted_media_type", "version", "versioning_scheme"}
     | {"_user", "_auth", "_authenticator", "_parsed_accept_list", "_cachekit_reads"}
+    | {"csrf_processing_done"}
 )
 """What REST framework puts on a request."""
 OF_PAGES = (

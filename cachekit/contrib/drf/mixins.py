@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from django.http.response import HttpResponseBase
+from rest_framework.views import APIView
 
-from cachekit.contrib.drf.rules import rules_of
+from cachekit.contrib.drf.rules import first, rules_of
 from cachekit.contrib.drf.views import Kept, name_of
 
 
@@ -27,6 +28,7 @@ class CachedViewSetMixin:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Check what is said where it is written."""
         super().__init_subclass__(**kwargs)
+        first(cls, CachedViewSetMixin, APIView)
         cls.cachekit_kept = {action: Kept(rules_of(cls._said(options))) for action, options in cls._actions()}
 
     @classmethod

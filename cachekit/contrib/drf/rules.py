@@ -89,6 +89,14 @@ def rules_of(said: Mapping[str, Any]) -> Rules:
     return rules
 
 
+def first(made: type, mixin: type, other: type) -> None:
+    """Raise TypeError where a mixin stands behind what it has to come before, so that it would do nothing."""
+    order = made.__mro__
+    if other in order and order.index(other) < order.index(mixin):
+        name = mixin.__name__
+        raise TypeError(f"{name} does nothing there. Put it first: class {made.__name__}({name}, …).")
+
+
 def several(name: str, value: Any) -> tuple[Any, ...]:
     """Return names as a tuple. Raises TypeError for one name that is none."""
     if isinstance(value, str):

@@ -7,10 +7,10 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from django.db.models.manager import BaseManager
-from rest_framework.serializers import ListSerializer
+from rest_framework.serializers import BaseSerializer, ListSerializer
 
 from cachekit.contrib.drf.fragments import Fragments
-from cachekit.contrib.drf.rules import Rules, Vary, options_of, several
+from cachekit.contrib.drf.rules import Rules, Vary, first, options_of, several
 
 
 class CachedSerializerMixin:
@@ -29,6 +29,7 @@ class CachedSerializerMixin:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Check what is said where it is written."""
         super().__init_subclass__(**kwargs)
+        first(cls, CachedSerializerMixin, BaseSerializer)
         timeout = {} if cls.cache_timeout is ... else {"timeout": cls.cache_timeout}
         vary = (*several("cache_vary", cls.cache_vary), "shared")
         rules = Rules(vary=vary, options=options_of({**timeout, **cls.cache_options}))

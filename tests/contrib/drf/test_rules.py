@@ -11,8 +11,10 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.validation import validate_schema
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
 
-from cachekit.contrib.drf import CachedViewSetMixin, cached_response
+from cachekit.contrib.drf import CachedSerializerMixin, CachedViewSetMixin, cached_response
 from cachekit.exceptions import MissingExtra
 from tests.contrib.drf import api
 
@@ -42,6 +44,12 @@ def viewset(**attributes: Any) -> Any:
         (lambda: viewset(cache_timeout=-1), ValueError, "timeout"),
         (lambda: viewset(cache_options={"publik": True}), TypeError, "publik"),
         (lambda: viewset(cache_actions=("list",)), TypeError, "dict"),
+        (lambda: type("Last", (APIView, CachedViewSetMixin), {}), TypeError, r"class Last\(CachedViewSetMixin"),
+        (
+            lambda: type("Last", (Serializer, CachedSerializerMixin), {}),
+            TypeError,
+            r"Last\(CachedSerializerMixin",
+        ),
         (cached_response(60)(lambda: None), TypeError, "views of REST framework"),
     ],
 )

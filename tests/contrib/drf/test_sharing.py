@@ -45,6 +45,13 @@ def test_a_session_is_as_good_as_a_header(alice: User, bob: User) -> None:
             assert (response.json()["hello"], seen(response)) == (name, result)
 
 
+def test_visitors_with_a_session_share_with_those_who_have_none(alice: User) -> None:
+    with_session = Client()
+    with_session.force_login(alice)
+
+    assert [seen(visitor.get("/shared/")) for visitor in (Client(), with_session)] == ["MISS", "HIT"]
+
+
 def test_what_a_user_is_called_is_part_of_the_question(ask: Ask, alice: User) -> None:
     ask("mine/", alice)
 

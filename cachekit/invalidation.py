@@ -184,7 +184,9 @@ def catch_up(store: Store) -> None:
 
     Raises StoreUnavailable while it is away, or while an outbox holds what it has not got.
     """
-    deliver(store.alias)
+    if pending(store.alias):
+        with store.guard():  # a reader tries no server that is known to be away: the courier does
+            deliver(store.alias)
     if store.suspect:
         troubles = store.troubles
         store.do(Begin(""))
@@ -193,7 +195,9 @@ def catch_up(store: Store) -> None:
 
 async def acatch_up(store: Store) -> None:
     """Like `catch_up`."""
-    await adeliver(store.alias)
+    if pending(store.alias):
+        with store.guard():
+            await adeliver(store.alias)
     if store.suspect:
         troubles = store.troubles
         await store.ado(Begin(""))

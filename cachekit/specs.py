@@ -87,6 +87,8 @@ class Door:
         if owner:
             own = (*map(tenants.qualified, own),)
             policy = dataclasses.replace(policy, tags=(*map(tenants.qualified, policy.tags),))
+        if policy.volatile:  # for those only who said so, with this timeout
+            parts = (*parts[:-1], f"{''.join(parts[-1:])}-{policy.timeout}")
         key = store_for(alias).key("e", self.kind, self.name, *owner, *parts)
         hit = hooks.Lookup(alias, self.kind, self.name, "hit")
         return Spec(alias, key, self.kind, self.name, policy, self._codec_of(alias, policy.codec), own, hit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -91,3 +92,31 @@ def test_trouble_while_catching_up_is_not_forgotten(server: Valkey, call: Call, 
     call(engine.get_or_set, spec_of("default"), call.producer(Source("value")))
 
     assert store.suspect
+
+
+def test_who_only_reads_tries_no_server_that_is_away_though_it_owes_it_something(
+    own_valkey: Valkey, use_cache: Callable[..., None], settings: Any, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CACHEKIT = {**settings.CACHEKIT, "BREAKER_PAUSE": 3600}  # no second try while the test runs
+    use_cache(own_valkey.url)
+    spec = spec_of("default")
+    readers: list[str] = []
+    own_valkey.kill()
+    while not store_for("default").breaker.is_open:  # type: ignore[attr-defined]
+        call(engine.get_or_set, spec, call.producer(Source("value")))
+    assert not engine.invalidate("homepage")
+
+    async def atold(alias: str) -> None:
+        readers.append(alias)
+
+    courier = invalidation.deliver
+    mine = threading.current_thread()
+
+    def deliver(alias: str) -> None:
+        courier(alias) if threading.current_thread() is not mine else readers.append(alias)
+
+    monkeypatch.setattr(invalidation, "deliver", deliver)
+    monkeypatch.setattr(invalidation, "adeliver", atold)
+
+    assert call(engine.get_or_set, spec, call.producer(Source("newer"))) == "newer"
+    assert readers == []

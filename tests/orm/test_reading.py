@@ -14,7 +14,7 @@ from django.db.models import CharField, DateTimeField, F, Field, FloatField, Fun
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now, Random
 
-from cachekit import cached, hooks
+from cachekit import CachedQuerySet, cached, hooks
 from cachekit.core.capture import Capture, capturing
 from cachekit.core.tags import encode, readable
 from cachekit.orm import sqltext
@@ -251,6 +251,18 @@ def test_a_random_default_order_is_not_stored(monkeypatch: pytest.MonkeyPatch, r
     read()
 
     assert refused == ["random order differs each time; say volatile=True to keep it for the timeout all the same"]
+
+
+def test_who_did_not_say_volatile_is_not_given_what_others_keep_so(django_assert_num_queries: Any) -> None:
+    populate()
+    asked = CachedQuerySet(Book).order_by("?")
+    list(asked.cached(60, volatile=True))
+
+    with django_assert_num_queries(0):
+        list(asked.cached(60, volatile=True))
+    for other in (asked.cached(60), asked.cached(30, volatile=True)):
+        with django_assert_num_queries(1):
+            list(other)
 
 
 def test_reads_in_a_thread_with_the_context_are_captured() -> None:

@@ -95,6 +95,17 @@ class Query:
         RUNS.append("cart")
         return int(info.context.request.session.get("cart", 0))
 
+    @strawberry.field(extensions=[CachedField(300, public=True)])
+    def currency(self, info: strawberry.Info, meta: bool = False) -> str:
+        RUNS.append("currency")
+        request = info.context.request
+        return str(request.META["HTTP_X_CURRENCY"] if meta else request.headers.get("x-currency"))
+
+    @strawberry.field(extensions=[CachedField(300, public=True, vary=("X-Currency",))])
+    def price(self, info: strawberry.Info) -> str:
+        RUNS.append("price")
+        return str(info.context.request.headers["X-Currency"])
+
     @strawberry_django.field(extensions=[CachedField(300, public=True), IsStaff()])
     def stock(self) -> int:
         RUNS.append("stock")

@@ -142,6 +142,23 @@ def test_what_depends_on_the_user_is_stale_when_the_user_changes(visitor: Callab
 
 
 @lasting
+@pytest.mark.parametrize("query", ["{ currency }", "{ currency(meta: true) }"])
+def test_what_reads_a_header_that_is_not_named_is_not_kept(query: str, visitor: Callable[..., Visitor]) -> None:
+    for currency in ("EUR", "USD", "USD"):
+        assert visitor(**{"X-Currency": currency}).ask(query) == {"currency": currency}
+
+    assert RUNS == ["currency"] * 3
+
+
+@lasting
+def test_what_reads_a_header_that_is_named_is_kept_for_each(visitor: Callable[..., Visitor]) -> None:
+    for currency in ("EUR", "USD", "USD", "EUR"):
+        assert visitor(**{"X-Currency": currency}).ask("{ price }") == {"price": currency}
+
+    assert RUNS == ["price"] * 2
+
+
+@lasting
 def test_what_reads_the_session_is_not_kept(visitor: Callable[..., Visitor]) -> None:
     somebody = visitor()
 

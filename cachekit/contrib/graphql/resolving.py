@@ -13,7 +13,7 @@ from django.db.models.manager import BaseManager
 from django.http import HttpRequest
 
 from cachekit import engine, hooks, registry, sharing
-from cachekit.contrib.graphql import visitors
+from cachekit.contrib.graphql import headers, visitors
 from cachekit.contrib.graphql.parents import doubt, stands
 from cachekit.contrib.graphql.selections import selection_of
 from cachekit.core import keys
@@ -142,6 +142,7 @@ class ResolverDoor:
         capture = current.get()
         if request is not None:
             visitors.watch_session(request)
+            headers.watch(request, self.rules.vary)
         if not self.rules.public and (user := visitors.user_of(request)) is not None:
             visitors.forget_permissions(user)
             if capture is not None and not stands(user):

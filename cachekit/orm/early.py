@@ -46,7 +46,7 @@ class Announced(NamedTuple):
 def began(connection: Any, one: Transaction) -> None:
     """Note a transaction's first write, and send its intents if it promises to be short."""
     now, told = time.monotonic(), frozenset(one.tags)
-    if connection.__dict__.get("_cachekit_short", 0) < ENOUGH or _is_test_case(connection):
+    if connection.__dict__.get("_cachekit_short", 0) < ENOUGH or is_test_case(connection):
         one.early = Early(now, told)
         return
     mark = uuid4().hex
@@ -85,7 +85,7 @@ def forget() -> None:
         connection.__dict__.pop("_cachekit_short", None)
 
 
-def _is_test_case(connection: Any) -> bool:
+def is_test_case(connection: Any) -> bool:
     """Tell whether a test case's transaction is open, which will never commit."""
     blocks = connection.atomic_blocks
     return bool(blocks) and blocks[0]._from_testcase  # noqa: SLF001 - Django's own mark, as `durable` uses it

@@ -40,7 +40,7 @@ def _on_commit(connection: BaseDatabaseWrapper, told: Collection[str], again: Ca
 
 
 repeated: Callable[[BaseDatabaseWrapper, Collection[str], Callable[[], object]], None] = _on_commit
-"""Has tags that were invalidated in a connection's open transaction told once more at its commit; plugged in as above."""
+"""Has what was invalidated in a connection's open transaction told once more at its commit; plugged in as above."""
 
 recorder: Callable[[Collection[str], Collection[str]], str] | None = None
 """Writes what is invalidated by hand into the outbox, where everything passes through it, and returns the name by which

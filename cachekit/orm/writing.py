@@ -29,8 +29,8 @@ def inserted(query: InsertQuery, using: str, returned: Sequence[str], rows: Iter
     if len(objects) > MAX_ROWS or conflicts or registry.is_stranger(model):
         return set(registry.whole(family))
     pk = model._meta.pk
-    rows = list(rows)
-    told = [dict(zip(returned, row, strict=False)) for row in rows] if len(rows) == len(objects) else [{}] * len(objects)
+    told = [dict(zip(returned, row, strict=False)) for row in rows]
+    told = told if len(told) == len(objects) else [{}] * len(objects)
     found = {family}
     for one, known in zip(objects, told, strict=True):
         key = getattr(one, pk.attname)

@@ -126,17 +126,19 @@ def invalidate_tags(
     settles: str = "",
     only: Collection[str] = (),
     waits: bool = True,
+    hung: Collection[str] = (),
 ) -> list[str]:
     """Invalidate exactly these tags and end a transaction's own intents; return the aliases that have not got it.
 
     `settles` is the database's name of the transaction: the relay need not tell it again. Who does not wait has put
-    intents that stand until they are settled, however long that takes: nothing is stale meanwhile.
+    intents that stand until they are settled, however long that takes: nothing is stale meanwhile. Who has waited
+    in vain for a server that has `hung` just now leaves it to the courier.
     """
     missed, told = [], tuple(told)
     try:
         for one, plain in _steps(told, why, by, mark, only):
             step = plain._replace(settles=settles)
-            if not _done(one, step, waits=waits):
+            if one in hung or not _done(one, step, waits=waits):
                 _keep(one, step)
                 missed.append(one)
     finally:

@@ -62,6 +62,7 @@ def committing(
     """
     mark, began, missed = early.announced(connection, ongoing.of(connection), told)
     boxed: list[str] = []
+    hung = [one for one, hangs in missed.items() if hangs]  # nobody waits for it twice
 
     def boxing() -> Result:
         if outbox.write(connection, told, missed):
@@ -76,14 +77,16 @@ def committing(
             done = boxing() if missed else commit()
     except Exception as error:
         if refused(error):
-            withdraw(told, mark)  # nothing was written
+            withdraw(told, mark, hung)  # nothing was written
         else:
             keep(told, missed)  # no answer: it may have been written all the same, so the intents stand
         raise
     heard = notices.taken(connection)
     intended, told = len(told), (*dict.fromkeys((*told, *heard.tags)),)
     waits = bool(missed) or len(told) > intended or time.monotonic() - began > QUICK
-    late = invalidate_tags(told, why="write", by=connection.alias, mark=mark, settles=heard.settles, waits=waits)
+    late = invalidate_tags(
+        told, why="write", by=connection.alias, mark=mark, settles=heard.settles, waits=waits, hung=hung
+    )
     if unboxed := [one for one in late if one not in boxed]:
         outbox.write_alone(connection.alias, told, unboxed)
     return done

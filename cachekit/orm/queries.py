@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple, TypeVar, Unpack, cast
+from typing import Any, NamedTuple, TypeAlias, TypeVar, Unpack, cast
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import EmptyResultSet, FieldError
 from django.db.models import Model, QuerySet
+from django.db.models.manager import BaseManager
 from django.db.models.query import RawQuerySet
 
 from cachekit import engine
@@ -24,30 +25,46 @@ from cachekit.packers import packer
 from cachekit.specs import Options
 
 M = TypeVar("M", bound=Model)
+Asks: TypeAlias = "QuerySet[M, Any] | RawQuerySet[M] | BaseManager[M] | type[M]"
 
 
-def cached_query(
-    queryset: QuerySet[M, Any] | RawQuerySet[M], *args: float | None, **options: Unpack[Options]
-) -> list[Any]:
+def cached_query(queryset: Asks[M], *args: float | None, **options: Unpack[Options]) -> list[Any]:
     """Return a queryset's results as a list, from the cache while nothing they depend on has been written.
 
     Instances, dicts (`values()`) and tuples (`values_list()`) alike, prefetched relations included; raw querysets too.
-    A queryset with `select_for_update()` always asks the database. `timeout` in seconds, None for no limit.
+    A queryset with `select_for_update()` always asks the database; a manager or a model stands for all its rows.
+    `timeout` in seconds, None for no limit. Raises TypeError for what asks nothing of the database.
     """
     if args:
         (options["timeout"],) = args
+    if not isinstance(queryset, QuerySet):
+        queryset = asking(queryset)
     return raw_results(queryset, options) if isinstance(queryset, RawQuerySet) else _results(queryset, options)
 
 
-async def acached_query(
-    queryset: QuerySet[M, Any] | RawQuerySet[M], *args: float | None, **options: Unpack[Options]
-) -> list[Any]:
+async def acached_query(queryset: Asks[M], *args: float | None, **options: Unpack[Options]) -> list[Any]:
     """Like `cached_query`."""
     if args:
         (options["timeout"],) = args
+    if not isinstance(queryset, QuerySet):
+        queryset = asking(queryset)
     if isinstance(queryset, RawQuerySet):
         return await sync_to_async(raw_results)(queryset, options)
     return await _aresults(queryset, options)
+
+
+def asking(given: Any) -> Any:
+    """Return the queryset, raw or not, that somebody means who gives a model or a manager. Raises TypeError."""
+    if isinstance(given, BaseManager):
+        return given.all()
+    if isinstance(given, type) and issubclass(given, Model) and not given._meta.abstract:
+        return given._default_manager.all()
+    if not isinstance(given, QuerySet | RawQuerySet):
+        raise TypeError(
+            f"cached_query takes a queryset: cached_query(Product.objects.filter(…), 600); not {given!r}."
+            " What is no query is kept by @cached on a function that returns it."
+        )
+    return given
 
 
 class ByDefault(dict[str, Any]):

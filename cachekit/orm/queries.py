@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple, TypeAlias, TypeVar, Unpack, cast
+from typing import Any, NamedTuple, TypeVar, Unpack, cast
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import EmptyResultSet, FieldError
 from django.db.models import Model, QuerySet
-from django.db.models.manager import BaseManager
 from django.db.models.query import RawQuerySet
 
 from cachekit import engine
 from cachekit.core.policy import Spec
 from cachekit.databases import primary_of
 from cachekit.orm.bare import is_bare
+from cachekit.orm.given import Asks, asking
 from cachekit.orm.querykeys import aggregates, door_of, is_local, text_of
 from cachekit.orm.raws import cached_raw, raw_results
 from cachekit.orm.results import AS_THEY_ARE, Form, form_of, related, unfit
@@ -25,7 +25,6 @@ from cachekit.packers import packer
 from cachekit.specs import Options
 
 M = TypeVar("M", bound=Model)
-Asks: TypeAlias = "QuerySet[M, Any] | RawQuerySet[M] | BaseManager[M] | type[M]"
 
 
 def cached_query(queryset: Asks[M], *args: float | None, **options: Unpack[Options]) -> list[Any]:
@@ -51,20 +50,6 @@ async def acached_query(queryset: Asks[M], *args: float | None, **options: Unpac
     if isinstance(queryset, RawQuerySet):
         return await sync_to_async(raw_results)(queryset, options)
     return await _aresults(queryset, options)
-
-
-def asking(given: Any) -> Any:
-    """Return the queryset, raw or not, that somebody means who gives a model or a manager. Raises TypeError."""
-    if isinstance(given, BaseManager):
-        return given.all()
-    if isinstance(given, type) and issubclass(given, Model) and not given._meta.abstract:
-        return given._default_manager.all()
-    if not isinstance(given, QuerySet | RawQuerySet):
-        raise TypeError(
-            f"cached_query takes a queryset: cached_query(Product.objects.filter(…), 600); not {given!r}."
-            " What is no query is kept by @cached on a function that returns it."
-        )
-    return given
 
 
 class ByDefault(dict[str, Any]):

@@ -26,7 +26,7 @@ Demo = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
-    """`demo(*words, **variables)` starts the demo in a folder of its own; what is left at the end is killed, by its id."""
+    """`demo(*words, **variables)` starts it in a folder of its own; what is left at the end is killed, by its id."""
     started: list[subprocess.Popen[str]] = []
     unwanted = {"CACHE_URL", "DATABASE_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE", "DEMO_PASSWORD"}
     env = {name: value for name, value in os.environ.items() if name not in unwanted} | {"DEMO_DIR": str(tmp_path)}

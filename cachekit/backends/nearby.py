@@ -29,11 +29,12 @@ MOST_NAMED = 100
 
 
 class Teller:
-    """Says to the ledger which keys of an alias were written."""
+    """Says to the ledger which keys were written; by what alias makes no difference, for aliases may share a ledger."""
+
+    family = "backend:keys"
 
     def __init__(self, store: RedisStore) -> None:
         self._store = store
-        self.family = f"backend:{store.alias}"
 
     def tag(self, name: str) -> str:
         """Return the tag of a key."""

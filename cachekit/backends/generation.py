@@ -62,7 +62,7 @@ class Generation:
         """Ask the primary for the generation; where it has none, a new one begins, so that eviction revives no key."""
         new = self._new()
         _, found = raised((yield Request(pack("SET", self.key, new.raw, "NX") + self._question, 2, write=True)))
-        if not found.startswith(self.family.encode()):
+        if not found.startswith(self.family.encode()) or not found.isascii():  # none, or not ours
             raised((yield Request(pack("SET", self.key, new.raw), 1, write=True)))
             found = new.raw
         self._known = Mark(found.decode(), found)

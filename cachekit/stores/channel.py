@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -42,22 +43,24 @@ class Channel:
         self._mirror = mirror
         self._wire = wire
         self._cursor = b""
-        self._probed = 0.0
+        self._beaten = self._probed = 0.0
         self.hears = False
         """Whether it could wait for events; nothing is proven before: what is refused is refused at once."""
 
     def turn(self) -> None:
-        """Wait for events, at most for a heartbeat's time, and compare with the root.
+        """Wait for events, at most until the next heartbeat is due, and compare with the root when it is.
 
         Raises redis-py's errors, StoreUnavailable where the server takes no writes, and LookupError or ValueError for
         what somebody else has put into the stream.
         """
         if self._cursor:
             self._listen()
-        self._beat()
+        if not self._cursor or time.monotonic() - self._beaten >= BEAT:  # not for each event: writes would pay for it
+            self._beat()
 
     def _listen(self) -> None:
-        wait = int(BEAT * 1000) if self.hears else 1
+        left = self._beaten + BEAT - time.monotonic()
+        wait = max(1, math.ceil(left * 1000)) if self.hears else 1
         command = pack("XREAD", "COUNT", PAGE, "BLOCK", wait, "STREAMS", self._store.ledger.events, self._cursor)
         (found,) = self._exchange(Exchange(command, 1, BEAT + 1))
         self.hears = True
@@ -84,6 +87,7 @@ class Channel:
     def _asked(self) -> tuple[float, Beat, list[tuple[bytes, Event]]]:
         """Ask the root, and for what this mirror has not read; for the end of the stream where it has read nothing."""
         asked, store = time.monotonic(), self._store
+        self._beaten = asked
         if asked - self._probed > PROBE:
             _ask(store)  # a server that refuses this cannot be told of writes
             self._probed = asked

@@ -52,7 +52,12 @@ class Line:
         try:
             request = next(plan)
             while True:
-                request = plan.send(self._exchange(*request))
+                try:
+                    answers = self._exchange(*request)
+                except StoreUnavailable as error:
+                    request = plan.throw(error)
+                else:
+                    request = plan.send(answers)
         except StopIteration as end:
             answer: Answer = end.value
             return answer
@@ -62,7 +67,12 @@ class Line:
         try:
             request = next(plan)
             while True:
-                request = plan.send(await self._aexchange(*request))
+                try:
+                    answers = await self._aexchange(*request)
+                except StoreUnavailable as error:
+                    request = plan.throw(error)
+                else:
+                    request = plan.send(answers)
         except StopIteration as end:
             answer: Answer = end.value
             return answer

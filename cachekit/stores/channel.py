@@ -63,7 +63,8 @@ class Channel:
         wait = max(1, math.ceil(left * 1000)) if self.hears else 1
         command = pack("XREAD", "COUNT", PAGE, "BLOCK", wait, "STREAMS", self._store.ledger.events, self._cursor)
         (found,) = self._exchange(Exchange(command, 1, BEAT + 1))
-        self.hears = True
+        if not self.hears:
+            self.hears, self._beaten = True, 0.0
         if not self._follow(_entries(found)):
             self._cursor = b""
 

@@ -238,6 +238,11 @@ def _steps(tags: Iterable[str], why: str, by: str, mark: str, only: Collection[s
     return [(one, Invalidate(told, why, by, mark)) for one in only or aliases()] if told else []
 
 
+def owe(alias: str, step: Invalidate) -> None:
+    """Have a store told as soon as it answers; nothing is read from it before."""
+    _keep(alias, step)
+
+
 def _keep(alias: str, step: Invalidate) -> None:
     store_for(alias).hold(on=True)
     with _lock:

@@ -16,6 +16,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, ValidationError
 from django.db.models import DecimalField, Field, ForeignKey, Model, QuerySet
+from django.db.models.signals import class_prepared
 
 from cachekit import tenants
 from cachekit.core import tags
@@ -34,6 +35,9 @@ def _models() -> dict[str, type[Model]]:
         concrete = model._meta.concrete_model or model
         found.setdefault(concrete._meta.db_table, concrete)
     return found
+
+
+class_prepared.connect(lambda **_: _models.cache_clear(), weak=False, dispatch_uid="cachekit.registry")
 
 
 def model_of_table(table: str) -> type[Model] | None:

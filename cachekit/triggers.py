@@ -12,7 +12,7 @@ from django.db.models import Model
 
 from cachekit import registry
 from cachekit.exceptions import CachekitError
-from cachekit.outbox.changes import TABLE
+from cachekit.models import CHANGES
 from cachekit.triggersql import TRANSITIONS, told_of
 
 EVENTS = tuple(TRANSITIONS)
@@ -40,11 +40,11 @@ class Place(NamedTuple):
             cursor.execute(
                 "SELECT quote_ident(nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
                 " WHERE c.oid = to_regclass(%s)",
-                [connection.ops.quote_name(TABLE)],
+                [connection.ops.quote_name(CHANGES)],
             )
             found = cursor.fetchone()
         if found is None:
-            raise Unsupported(f"Database '{using}' has no table {TABLE}: run manage.py migrate cachekit first.")
+            raise Unsupported(f"Database '{using}' has no table {CHANGES}: run manage.py migrate cachekit first.")
         return cls(connection, found[0])
 
     def quoted(self, name: str) -> str:
@@ -142,7 +142,7 @@ def statements(place: Place, model: type[Model], columns: Sequence[str] | None =
 def _bodies(place: Place, model: type[Model], columns: Sequence[str] | None) -> dict[str, str]:
     """Return the SQL of a model's functions by event."""
     family = registry.family_of(model, place.connection.alias)
-    changes = f"{place.schema}.{place.quoted(TABLE)}"
+    changes = f"{place.schema}.{place.quoted(CHANGES)}"
     told = told_of(model, family, changes, place.quoted, columns)
     if model is not as_declared(model):
         told = told._replace(has_more=True)

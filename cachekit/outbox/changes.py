@@ -11,10 +11,9 @@ from typing import Any
 
 from django.db import connections
 
-from cachekit.models import Outbox
+from cachekit.models import CHANGES as TABLE, Outbox
 from cachekit.outbox.writing import has_table
 
-TABLE = "cachekit_change"
 WAITS = f"SELECT EXISTS (SELECT FROM {TABLE})"  # noqa: S608 - a constant
 TAKE = (
     f"DELETE FROM {TABLE} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {TABLE} LIMIT %s))"  # noqa: S608 - a constant

@@ -8,7 +8,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cachekit.core import tags
+from cachekit.core import dependencies, tags
 
 MOVING = ("invalidate", "intend", "withdraw", "attach")
 """The scripts that move points, or tell what was."""
@@ -35,7 +35,7 @@ class Ask(NamedTuple):
 
     payload: bytes
     replies: int
-    layout: tags.Layout
+    layout: dependencies.Layout
     known: frozenset[bytes]
     """The buckets that are asked for."""
 

@@ -8,7 +8,7 @@ from bisect import bisect
 from enum import Enum
 from typing import NamedTuple
 
-from cachekit.core.dependencies import own
+from cachekit.core.groups import own
 
 FORMAT = b"\xc1"
 """How an entry begins; no text, pickle, msgpack or compressed value does. An entry of another format is missing."""

@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 from cachekit.core.groups import own
 
-FORMAT = b"\xc1"
-"""How an entry begins; no text, pickle, msgpack or compressed value does. An entry of another format is missing."""
-_MARK, _FORMAT = FORMAT[0], 2
-"""The format's number stands in the two highest bits of the second byte; the earlier ones had a byte of their own."""
-_HEAD = struct.Struct(">BBQH8sBB")
-"""Mark; format and flags; read point and expiry; epoch; cost; bytes of tags."""
+FORMAT = 0b101
+"""Stands in the three highest bits of an entry's first byte, as in that of no text, pickle or compressed value, nor of
+an earlier format's entry. An entry of another format is missing."""
+_HEAD = struct.Struct(">BQH8sBB")
+"""Format and flags; read point and expiry; epoch; cost; bytes of tags."""
 _LONG = struct.Struct(">Q")
 _OLDER, _EXACT, _SECONDS, _OWN, _WIDE = 1, 2, 4, 8, 16
 """Flags: its oldest computation began earlier, and when follows; so does an unusual expiry; the expiry counts seconds;
@@ -70,13 +69,13 @@ class Verdict(Enum):
 
 
 def seal(header: Header, payload: bytes, key: str = "") -> bytes:
-    """Put a payload into its envelope: 22 bytes and the tags.
+    """Put a payload into its envelope: 21 bytes and the tags.
 
     The expiry is kept to the millisecond, beyond four hours to the second; the start of the oldest computation where it
     is not the read point. What the key says of the tags is not written once more.
     """
     epoch, read_point, oldest, expiry, cost, tags = header
-    flags, more = _FORMAT << 6, b""
+    flags, more = FORMAT << 5, b""
     if oldest != read_point:
         flags, more = flags | _OLDER, _LONG.pack(oldest)
     late = _ENDLESS if expiry == NEVER else expiry // 1000 - read_point // 1000
@@ -90,7 +89,7 @@ def seal(header: Header, payload: bytes, key: str = "") -> bytes:
     if length > 255:
         flags, length, more = flags | _WIDE, length >> 8, b"%b%c" % (more, length & 255)
     times = read_point << 8 | late >> 16
-    head = _HEAD.pack(_MARK, flags, times, late & 65_535, epoch, min(bisect(_COSTS, cost - 1), 255), length)
+    head = _HEAD.pack(flags, times, late & 65_535, epoch, min(bisect(_COSTS, cost - 1), 255), length)
     return b"%b%b%b%b" % (head, more, tags, payload)
 
 
@@ -98,8 +97,8 @@ def unseal(data: bytes | None, key: str | bytes = "") -> tuple[Header | None, by
     """Take an envelope apart that was found under a key; whatever is not one counts as missing."""
     if data is None or len(data) < _HEAD.size:
         return None, b""
-    mark, flags, times, late, epoch, cost, length = _HEAD.unpack_from(data)
-    if mark != _MARK or flags >> 6 != _FORMAT:
+    flags, times, late, epoch, cost, length = _HEAD.unpack_from(data)
+    if flags >> 5 != FORMAT:
         return None, b""
     read_point = oldest = times >> 8
     late |= (times & 255) << 16

@@ -70,11 +70,12 @@ def parse(text: str) -> Tag:
         raise InvalidTag(
             f"A tag is a string, not {type(text).__name__}: {text!r}. Pass a model or an instance to invalidate()."
         )
-    if match := _TENANT.fullmatch(text):
+    if text[:1] == "[" and (match := _TENANT.fullmatch(text)):
         return _of_tenant(match[1], parse(match[2]))
-    if not text or len(text) > MAX_LENGTH or len(text.encode("utf-8", "replace")) > MAX_LENGTH:
+    plain = text.isascii() and text.isprintable() and " " not in text
+    if not text or len(text) > MAX_LENGTH or (not plain and len(text.encode("utf-8", "replace")) > MAX_LENGTH):
         raise InvalidTag(f"A tag has 1 to {MAX_LENGTH} bytes, this one has {len(text):,} characters: {text[:40]!r}")
-    if _UNFIT.search(text):
+    if not plain and _UNFIT.search(text):
         proposal = _UNFIT.sub("-", text.strip()) or "-"
         raise InvalidTag(
             f"Tag {text!r} holds white space, a control character or half of one. Write it as {proposal!r}."
@@ -85,13 +86,16 @@ def parse(text: str) -> Tag:
 def _taken_apart(text: str) -> Tag:
     if text == EVERYTHING or text.startswith("db:"):
         return Tag(text, "whole", text, b"")
-    text = _LABEL.sub(lambda label: label[0].lower(), text)  # "shop.Product" is how Django writes it
-    if _TABLE.fullmatch(text) or _BARE.fullmatch(text):
-        return Tag(text, "table", text, b"")
-    if match := _MODEL_TAG.fullmatch(text):
-        if match["rest"] == "*":
+    if not text.islower():
+        text = _LABEL.sub(lambda label: label[0].lower(), text)  # "shop.Product" is how Django writes it
+    if "#" not in text and "?" not in text:
+        if _TABLE.fullmatch(text) or _BARE.fullmatch(text):
+            return Tag(text, "table", text, b"")
+    elif match := _MODEL_TAG.fullmatch(text):
+        family, kind, rest = match.group("family", "kind", "rest")
+        if rest == "*":
             return Tag(text, "whole", text, b"")
-        return Tag(text, "row" if match["kind"] == "#" else "slice", match["family"], digest(text))
+        return Tag(text, "row" if kind == "#" else "slice", family, digest(text))
     if match := _NAMED.fullmatch(text):
         member = match["rest"] is not None
         return Tag(text, "member" if member else "named", match["family"], digest(text) if member else b"")

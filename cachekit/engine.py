@@ -206,7 +206,7 @@ def _held(spec: Spec) -> Kept | None:
     outer = current.get()
     if outer is not None:
         outer.take_in(kept.header, max(kept.checked, near.mirror.upto))
-    hooks.tell(spec.hit or hooks.Lookup(spec.alias, spec.door, spec.name, "hit"))
+    hooks.looked_up(spec.hit or hooks.Lookup(spec.alias, spec.door, spec.name, "hit"))
     return kept
 
 

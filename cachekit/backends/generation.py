@@ -76,7 +76,7 @@ class Generation:
         known = self._known
         if known is None:
             return b"", b""
-        key = encoded(known.text + name)
+        key = (known.text + name).encode("utf-8", "surrogatepass")
         return b"*3\r\n$4\r\nMGET\r\n$%d\r\n%b\r\n%b" % (len(key), key, self._last_part), known.raw
 
     def storing(self, name: str, data: bytes, expiry: Expiry) -> tuple[bytes, bytes]:
@@ -84,7 +84,8 @@ class Generation:
         known = self._known
         if known is None or self.teller is not None:
             return b"", b""
-        return storing(encoded(known.text + name), data, expiry) + self._question, known.raw
+        key = (known.text + name).encode("utf-8", "surrogatepass")
+        return storing(key, data, expiry) + self._question, known.raw
 
     def fetched(self, names: Sequence[str]) -> Plan[list[bytes | None]]:
         """Return what stands under these names, and the proof that no clear came before it, by one MGET."""

@@ -66,8 +66,13 @@ class Line:
     def fetch(self, name: str) -> bytes | None:
         """Return what stands under a name; the short way of a hit, with the plan behind it. Raises StoreUnavailable."""
         payload, mark = self.generation.guess(name)
-        if payload:
-            (found,) = self._exchange(payload, 1)
+        store = self.primary
+        if payload and not self.replicas and not store.breaker.failures:
+            try:
+                (found,) = store.wire.exchange(payload, 1)
+            except Exception as error:
+                store.guard().judge(error)
+                raise
             if type(found) is list and found[1] == mark:
                 data: bytes | None = found[0]
                 return data
@@ -88,10 +93,20 @@ class Line:
         payload, mark = self.generation.storing(name, data, end)
         if not payload:
             return False
-        answers = self._exchange(payload, 2, write=True)
+        store = self.primary
+        if self.replicas or store.breaker.failures:
+            answers = self._exchange(payload, 2, write=True)
+        else:
+            try:
+                answers = store.wire.exchange(payload, 2)
+                if answers[0] != b"OK":
+                    usable(answers)
+            except Exception as error:
+                store.guard().judge(error)
+                raise
         if answers[1] != mark:
             self.run(self.generation.left(mark, name))
-        return bool(answers == [b"OK", mark])
+        return answers == [b"OK", mark]
 
     async def astored(self, name: str, data: bytes, end: Expiry) -> bool:
         """Like `stored`."""

@@ -7,9 +7,9 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
+from cachekit.core import tags
 from cachekit.core.groups import Group, Groups, decoded, is_number, own, written
 from cachekit.core.tags import (
-    BUCKETS,
     EVERYTHING,
     FREE,
     MAX_ROWS,
@@ -35,9 +35,9 @@ class Layout(NamedTuple):
     places: tuple[tuple[bytes, tuple[bytes, ...]], ...]
 
 
-def encode(tags: Iterable[str]) -> bytes:
+def encode(texts: Iterable[str]) -> bytes:
     """Write dependencies as they stand in an envelope; the same for any order of tags."""
-    return written(_gathered(tags))
+    return written(_gathered(texts))
 
 
 def merge(texts: Iterable[str], blobs: Iterable[bytes], key: str = "") -> bytes:
@@ -105,7 +105,7 @@ def _layout(blob: bytes) -> Layout:
             start = f"{family}#".encode()
             for one in members:
                 field = one if isinstance(one, bytes) else blake2b(b"%b%d" % (start, one), digest_size=8).digest()
-                places.setdefault(buckets[field[0] % BUCKETS], []).append(field)
+                places.setdefault(buckets[field[0] % len(buckets)], []).append(field)
     return Layout(
         tuple(sorted(whole or {EVERYTHING.encode()})),
         tuple([(place, tuple(fields)) for place, fields in sorted(places.items())]),
@@ -130,7 +130,7 @@ def _above(kind: str, family: str) -> tuple[bytes, ...]:
 
 @lru_cache(maxsize=512)
 def _buckets(family: str) -> tuple[bytes, ...]:
-    return tuple([place_of(family, bytes((number,))) for number in range(BUCKETS)])
+    return tuple([place_of(family, bytes((number,))) for number in range(tags.BUCKETS)])
 
 
 _WORDS = {

@@ -201,13 +201,15 @@ def pair_of(server: Valkey, seed: int, part: str = "", right: str = "", wrong: s
         patch.setattr(scripts, "script", script)
         patch.setattr(ledger, "BUCKET_LIMIT", LIMIT)
         patch.setattr(tags, "BUCKETS", 2)
-        tags._layout.cache_clear()
+        for memo in (dependencies._layout, dependencies._buckets):
+            memo.cache_clear()
         pair = Pair(server, seed)
         patch.setattr(ledger, "os", SimpleNamespace(urandom=pair.urandom))
         try:
             yield pair
         finally:
-            tags._layout.cache_clear()
+            for memo in (dependencies._layout, dependencies._buckets):
+                memo.cache_clear()
             pair.wire.drop()
             pair.client.close()
 

@@ -11,7 +11,7 @@ from typing import Any
 from greenlet import getcurrent
 
 from cachekit import computing, databases, engine, hooks, intents, invalidation, near
-from cachekit.core import flights, plans, tags
+from cachekit.core import dependencies, flights, plans, tags
 from cachekit.core.steps import Invalidate
 from cachekit.databases import Replica
 from cachekit.orm import early, ongoing, replicas, snapshots, transactions
@@ -119,8 +119,9 @@ class World:
             for module, name, value in self._plugs():
                 stack.callback(setattr, module, name, getattr(module, name))
                 setattr(module, name, value)
-            stack.callback(tags._layout.cache_clear)
-            tags._layout.cache_clear()
+            for memo in (dependencies._layout, dependencies._buckets):
+                stack.callback(memo.cache_clear)
+                memo.cache_clear()
             try:
                 yield
             finally:

@@ -191,6 +191,8 @@ def _bounded(text: str, start: str) -> str:
 
 def canonical(value: Any) -> str:
     """Return a text that is the same for all values which a database calls equal; a coarser one only makes misses."""
+    if type(value) is int:
+        return str(value)
     if isinstance(value, bool):
         value = int(value)
     if isinstance(value, (decimal.Decimal, float)):

@@ -20,7 +20,7 @@ from cachekit.stores import ledger, scripts
 from cachekit.stores.ledger import Ledger
 from cachekit.stores.scripts import Script, Talk
 from cachekit.stores.wire import Wire
-from tests.consistency.redis_model import RedisModel
+from tests.consistency.redis_model import RedisModel, forget_places
 from tests.servers import Valkey
 
 TIME = "local t = redis.call('TIME')\n  return t[1] * 1000000 + t[2]"
@@ -201,15 +201,13 @@ def pair_of(server: Valkey, seed: int, part: str = "", right: str = "", wrong: s
         patch.setattr(scripts, "script", script)
         patch.setattr(ledger, "BUCKET_LIMIT", LIMIT)
         patch.setattr(tags, "BUCKETS", 2)
-        for memo in (dependencies._layout, dependencies._buckets):
-            memo.cache_clear()
+        forget_places()
         pair = Pair(server, seed)
         patch.setattr(ledger, "os", SimpleNamespace(urandom=pair.urandom))
         try:
             yield pair
         finally:
-            for memo in (dependencies._layout, dependencies._buckets):
-                memo.cache_clear()
+            forget_places()
             pair.wire.drop()
             pair.client.close()
 

@@ -190,7 +190,8 @@ def test_who_only_tells_keeps_nothing_and_is_heard_by_whatever_alias(
         caches[other].set("n", number)
         until(lambda: cache.get("n") == number)  # noqa: B023 - asked at once
 
-    assert caches["plain"]._nearby is None
+    plain: Any = caches["plain"]
+    assert plain._nearby is None
 
 
 def test_a_project_with_its_own_keys_asks_the_server(valkey: Valkey, use_cache: Callable[..., None]) -> None:

@@ -13,11 +13,11 @@ from cachekit import auditing, computing, hooks, shadowing
 from cachekit.conf import Conf, conf
 from cachekit.core.capture import current, reading_primaries
 from cachekit.core.codecs import Undecodable
+from cachekit.core.dependencies import touches
 from cachekit.core.entry import Found, Verdict, judge
 from cachekit.core.flights import Flights
 from cachekit.core.plans import Answer, Visit, renew
 from cachekit.core.policy import Spec
-from cachekit.core.tags import touches
 from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import acatch_up, ainvalidate, catch_up, invalidate, pending
 from cachekit.modes import BYPASSING, entered, mode
@@ -206,7 +206,7 @@ def _held(spec: Spec) -> Kept | None:
     outer = current.get()
     if outer is not None:
         outer.take_in(kept.header, max(kept.checked, near.mirror.upto))
-    hooks.tell(spec.hit or hooks.Lookup(spec.alias, spec.door, spec.name, "hit"))
+    hooks.looked_up(spec.hit or hooks.Lookup(spec.alias, spec.door, spec.name, "hit"))
     return kept
 
 

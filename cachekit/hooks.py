@@ -102,6 +102,12 @@ _counters: dict[Callable[[Any], None], Callable[[Any, int], None]] = {}
 """What listeners that only count are told instead, where a thing happened many times."""
 
 
+_steps: dict[tuple[Any, ...], Callable[[], object]] = {}
+"""What tells the only listener of a look-up in one call, as that listener gave it."""
+
+MOST_STEPS = 2000
+
+
 def subscribe(
     kind: type[Event], listener: Callable[[Event], None], *, many: Callable[[Event, int], None] | None = None
 ) -> None:
@@ -114,11 +120,36 @@ def subscribe(
         _counters[listener] = many
     if listener not in present:
         _listeners[kind] = (*present, listener)
+    _steps.clear()
 
 
 def unsubscribe(kind: type[Event], listener: Callable[[Event], None]) -> None:
     """Undo `subscribe`."""
-    _listeners[kind] = tuple(known for known in _listeners.get(kind, ()) if known is not listener)
+    _listeners[kind] = tuple(known for known in _listeners.get(kind, ()) if known != listener)
+    _steps.clear()
+
+
+def shorten(listener: Callable[[Lookup], None], event: Lookup, step: Callable[[], object]) -> None:
+    """Have `step` called for this look-up instead of `listener`, as long as nobody else listens."""
+    if len(_steps) > MOST_STEPS:
+        _steps.clear()
+    _steps[event] = step
+    if _listeners.get(Lookup) != (listener,):  # looked at last, for others may subscribe meanwhile
+        _steps.pop(event, None)
+
+
+def lengthen() -> None:
+    """Undo every `shorten`."""
+    _steps.clear()
+
+
+def looked_up(event: tuple[Any, ...]) -> None:
+    """Tell of a look-up, like `tell`, by one call where that does."""
+    step = _steps.get(event)
+    if step is None:
+        tell(event)
+    else:
+        step()
 
 
 def tell(event: tuple[Any, ...]) -> None:

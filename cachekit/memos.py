@@ -79,7 +79,7 @@ class Memo:
             if held.checked < outer.began or held.header.epoch != outer.epoch:
                 return None
             outer.take_in(held.header, held.checked)
-        hooks.tell(spec.hit or hooks.Lookup(spec.alias, spec.door, spec.name, "hit"))
+        hooks.looked_up(spec.hit or hooks.Lookup(spec.alias, spec.door, spec.name, "hit"))
         return held
 
     def kept(self, spec: Spec, version: int, answer: Answer) -> Any:

@@ -121,7 +121,7 @@ class PublicPages:
             kept = near.get(asked.ident) if near is not None else None
             if kept is not None:
                 page: Page = kept.value
-                hooks.tell(cast("Any", page.spec.hit))
+                hooks.looked_up(cast("Any", page.spec.hit))
                 return another(page.response)
         return None
 

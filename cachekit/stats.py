@@ -128,6 +128,7 @@ _process = Process()
 def _begin_again() -> None:
     global _process  # noqa: PLW0603 - a fork's counts are its own; what was waiting is the parent's to send
     _process = Process()
+    hooks.lengthen()
     for one in hooks.meters:
         one.times = 0
 
@@ -137,8 +138,13 @@ os.register_at_fork(after_in_child=_begin_again)
 
 def count(event: Lookup) -> None:
     """Count a lookup."""
-    if _process.tally.add(event):
+    tally = _process.tally
+    if tally.add(event):
         _process.begin()
+    elif (step := tally.step(event)) is not None:
+        hooks.shorten(count, event, step)
+        if _process.tally is not tally:  # counting began again meanwhile
+            hooks.lengthen()
 
 
 def count_many(event: Lookup, times: int) -> None:

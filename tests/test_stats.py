@@ -394,3 +394,35 @@ def test_prometheus_tells_audits_and_shadows_from_requests() -> None:
     assert exported("cachekit_audits_total", "mismatch-60") == 2
     assert exported("cachekit_shadows_total", "would-miss") == 2
     assert exported("cachekit_requests_total", "audit-mismatch-60") == 0
+
+
+def test_look_ups_are_counted_in_one_call_as_long_as_nobody_else_listens() -> None:
+    event = hit("default", name="short")
+    heard: list[Lookup] = []
+    for _ in range(3):
+        hooks.looked_up(event)
+    assert stats.counted()[event] == 3
+    hooks.subscribe(Lookup, heard.append)
+    hooks.looked_up(event)
+    hooks.looked_up(event)
+    assert heard == [event, event]
+    hooks.unsubscribe(Lookup, heard.append)
+    hooks.looked_up(event)
+    assert (heard, stats.counted()[event]) == ([event, event], 6)
+
+
+def test_what_was_forgotten_is_counted_from_nothing() -> None:
+    event = hit("default", name="short")
+    for _ in range(3):
+        hooks.looked_up(event)
+    stats.forget()
+    hooks.looked_up(event)
+    hooks.looked_up(event)
+    assert stats.counted()[event] == 2
+
+
+def test_names_beyond_the_bound_are_counted_together_in_one_call_too() -> None:
+    for number in range(300):
+        for _ in range(3):
+            hooks.looked_up(hit("default", name=f"n{number}"))
+    assert sum(stats.counted().values()) == 900

@@ -156,7 +156,7 @@ class Calling(DjangoRedisCache):  # type: ignore[misc]  # django-redis has no ty
         if type(key) is str and found is not MISSING and found is not AWAY and type(found) is not Undecodable:
             start = start_of(key)
             hit = self._hits.get(start and start.group())
-            hooks.tell(hit or self._hit(key))
+            hooks.looked_up(hit or self._hit(key))
             return found
         hooks.tell(hooks.Lookup(self.alias, "backend", family(str(key)), self._result(found)))
         return default if found is MISSING or found is AWAY or type(found) is Undecodable else found

@@ -19,6 +19,9 @@ from cachekit.stores.wire import code_of
 
 Answer = TypeVar("Answer")
 
+TELL = "tell"
+"""What NEAR says of an alias that keeps nothing in the process and tells those who do what it writes."""
+
 
 class Line:
     """Carries out plans on the primary and its replicas, each under the circuit breaker of its store."""
@@ -41,14 +44,20 @@ class Line:
         self.nearby: Nearby | None = None
         if near:
             self.generation.teller = Teller(primary)
-            self.nearby = Nearby(primary, self.generation.teller, codec, hot=near == "hot")
+        if near and near != TELL:
+            self.nearby = Nearby(primary, Teller(primary), codec, hot=near == "hot")
 
     def run(self, plan: Plan[Answer]) -> Answer:
         """Carry out a plan. Raises StoreUnavailable."""
         try:
             request = next(plan)
             while True:
-                request = plan.send(self._exchange(*request))
+                try:
+                    answers = self._exchange(*request)
+                except StoreUnavailable as error:
+                    request = plan.throw(error)
+                else:
+                    request = plan.send(answers)
         except StopIteration as end:
             answer: Answer = end.value
             return answer
@@ -58,7 +67,12 @@ class Line:
         try:
             request = next(plan)
             while True:
-                request = plan.send(await self._aexchange(*request))
+                try:
+                    answers = await self._aexchange(*request)
+                except StoreUnavailable as error:
+                    request = plan.throw(error)
+                else:
+                    request = plan.send(answers)
         except StopIteration as end:
             answer: Answer = end.value
             return answer
@@ -66,8 +80,13 @@ class Line:
     def fetch(self, name: str) -> bytes | None:
         """Return what stands under a name; the short way of a hit, with the plan behind it. Raises StoreUnavailable."""
         payload, mark = self.generation.guess(name)
-        if payload:
-            (found,) = self._exchange(payload, 1)
+        store = self.primary
+        if payload and not self.replicas and not store.breaker.failures:
+            try:
+                (found,) = store.wire.exchange(payload, 1)
+            except Exception as error:
+                store.guard().judge(error)
+                raise
             if type(found) is list and found[1] == mark:
                 data: bytes | None = found[0]
                 return data
@@ -88,10 +107,20 @@ class Line:
         payload, mark = self.generation.storing(name, data, end)
         if not payload:
             return False
-        answers = self._exchange(payload, 2, write=True)
+        store = self.primary
+        if self.replicas or store.breaker.failures:
+            answers = self._exchange(payload, 2, write=True)
+        else:
+            try:
+                answers = store.wire.exchange(payload, 2)
+                if answers[0] != b"OK":
+                    usable(answers)
+            except Exception as error:
+                store.guard().judge(error)
+                raise
         if answers[1] != mark:
             self.run(self.generation.left(mark, name))
-        return bool(answers == [b"OK", mark])
+        return answers == [b"OK", mark]
 
     async def astored(self, name: str, data: bytes, end: Expiry) -> bool:
         """Like `stored`."""

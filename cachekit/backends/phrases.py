@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -16,6 +17,7 @@ class Expiry(NamedTuple):
 FOR_EVER = Expiry(0, b"")
 
 
+@lru_cache(maxsize=256)
 def expiry(milliseconds: int | None) -> Expiry:
     """Return the parts that say so; None is for ever."""
     if milliseconds is None:

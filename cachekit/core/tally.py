@@ -42,6 +42,10 @@ class Tally:
             _repeat(step, times)
         return False
 
+    def step(self, asked: Asked) -> Callable[[], object] | None:
+        """Return what counts one more lookup of a kind that has a counter of its own."""
+        return self._steps.get(asked)
+
     def totals(self) -> dict[Asked, int]:
         """Return how often each was counted so far."""
         with self._lock:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from secrets import token_hex
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 from django.db import connections
 
@@ -52,7 +52,7 @@ def began(connection: Any, one: Transaction) -> None:
     if connection.__dict__.get("_cachekit_short", 0) < ENOUGH or is_test_case(connection):
         one.early = Early(now, told)
         return
-    mark = uuid4().hex
+    mark = token_hex(8)
     one.early = Early(now, told, mark, tuple(intents.promised(told, mark)))
 
 
@@ -74,7 +74,7 @@ def announced(connection: Any, one: Transaction | None, told: Collection[str]) -
 
 def announce(told: Collection[str], mark: str = "") -> Announced:
     """Put the intents of these tags, and wait until they stand."""
-    mark, now = mark or uuid4().hex, time.monotonic()
+    mark, now = mark or token_hex(8), time.monotonic()
     return Announced(mark, now, intents.announce(told, mark))
 
 

@@ -15,6 +15,7 @@ from cachekit.core.capture import reading_primaries
 from cachekit.core.policy import Spec
 from cachekit.databases import primary_of
 from cachekit.orm.bare import is_bare
+from cachekit.orm.given import Asks, asking
 from cachekit.orm.querykeys import aggregates, door_of, is_local, text_of
 from cachekit.orm.raws import cached_raw, raw_results
 from cachekit.orm.results import AS_THEY_ARE, Form, form_of, related, unfit
@@ -27,25 +28,26 @@ from cachekit.specs import Options
 M = TypeVar("M", bound=Model)
 
 
-def cached_query(
-    queryset: QuerySet[M, Any] | RawQuerySet[M], *args: float | None, **options: Unpack[Options]
-) -> list[Any]:
+def cached_query(queryset: Asks[M], *args: float | None, **options: Unpack[Options]) -> list[Any]:
     """Return a queryset's results as a list, from the cache while nothing they depend on has been written.
 
     Instances, dicts (`values()`) and tuples (`values_list()`) alike, prefetched relations included; raw querysets too.
-    A queryset with `select_for_update()` always asks the database. `timeout` in seconds, None for no limit.
+    A queryset with `select_for_update()` always asks the database; a manager or a model stands for all its rows.
+    `timeout` in seconds, None for no limit. Raises TypeError for what asks nothing of the database.
     """
     if args:
         (options["timeout"],) = args
+    if not isinstance(queryset, QuerySet):
+        queryset = asking(queryset)
     return raw_results(queryset, options) if isinstance(queryset, RawQuerySet) else _results(queryset, options)
 
 
-async def acached_query(
-    queryset: QuerySet[M, Any] | RawQuerySet[M], *args: float | None, **options: Unpack[Options]
-) -> list[Any]:
+async def acached_query(queryset: Asks[M], *args: float | None, **options: Unpack[Options]) -> list[Any]:
     """Like `cached_query`."""
     if args:
         (options["timeout"],) = args
+    if not isinstance(queryset, QuerySet):
+        queryset = asking(queryset)
     if isinstance(queryset, RawQuerySet):
         return await sync_to_async(raw_results)(queryset, options)
     return await _aresults(queryset, options)

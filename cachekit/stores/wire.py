@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 from redis.connection import ConnectionPool
@@ -29,9 +29,17 @@ Greeting = Callable[[], Generator[Any, list[Any], Any]]
 
 def pack(*parts: Packable) -> bytes:
     """Encode one command."""
-    out = [b"*%d\r\n" % len(parts)]
+    return b"*%d\r\n%b" % (len(parts), framed(parts))
+
+
+def framed(parts: Iterable[Packable]) -> bytes:
+    """Encode parts of a command."""
+    out = []
     for part in parts:
-        data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
+        if type(part) is str:
+            data = part.encode("utf-8", "surrogatepass")
+        else:
+            data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
         out.append(b"$%d\r\n%b\r\n" % (len(data), data))
     return b"".join(out)
 
@@ -56,18 +64,20 @@ def nothing() -> Generator[Any, list[Any], None]:
 class Line:
     """A connection, and what it has still to answer."""
 
-    __slots__ = ("_socket", "_straight", "age", "connection", "owed")
+    __slots__ = ("_straight", "age", "ask", "connection", "owed", "socket")
 
     def __init__(self, connection: Connection, age: int) -> None:
         self.connection = connection
         self.age = age
         self.owed: list[tuple[int, Heard]] = []
-        self._socket = connection._sock  # noqa: SLF001 - nothing else says which socket it is
+        self.socket = connection._sock  # noqa: SLF001 - nothing else says which socket it is
         self._straight = straight(connection)
+        self.ask = None if self._straight is None else self._straight.ask
+        """The short way to send and to read, for where nothing is owed; None where there is none."""
 
     def is_usable(self, age: int) -> bool:
         """Tell whether nobody had reason to distrust it, and no other user of the pool has closed it meanwhile."""
-        return self.age == age and self.connection._sock is self._socket  # noqa: SLF001 - as above
+        return self.age == age and self.connection._sock is self.socket  # noqa: SLF001 - as above
 
     def talk(self, payload: bytes, replies: int, timeout: float | None = None) -> list[Any]:
         """Send, read what is owed from before, and the replies."""
@@ -87,11 +97,18 @@ class Line:
         if timeout is None and self._straight is not None:
             return self._straight.ask(payload, replies)
         if payload:
-            self.connection.send_packed_command([payload], check_health=False)
+            self.send(payload)
         answers = _read_each(self.connection, replies, timeout)
         if timeout is not None and self._straight is not None:
             self._straight.waited()
         return answers
+
+    def send(self, payload: bytes) -> None:
+        """Send, and leave the replies to be read by whoever talks next. Raises redis-py's errors."""
+        if self._straight is None:
+            self.connection.send_packed_command([payload], check_health=False)
+        else:
+            self._straight.say(payload)
 
     def lost(self) -> None:
         """Tell those who posted something that no answer will come."""
@@ -123,11 +140,21 @@ class Wire:
         `timeout` (seconds) replaces the connection's own, for commands that block. Raises redis-py's errors.
         """
         line = self._idle()
-        if line is not None:
-            try:
+        if line is None:
+            return self._talk(self._new(), payload, replies, timeout)
+        try:
+            if line.owed or line.ask is None or timeout is not None:
                 return self._talk(line, payload, replies, timeout)
-            except RedisConnectionError:
-                self.drop()  # the server went away under an idle connection: the others are as dead
+            try:
+                answers = line.ask(payload, replies)  # as `_talk` does, in as few steps as can be: so go the hits
+            except BaseException:
+                self._give_back(line)
+                raise
+        except RedisConnectionError:
+            self.drop()  # the server went away under an idle connection: the others are as dead
+        else:
+            self._free.append(line)
+            return answers
         return self._talk(self._new(), payload, replies, timeout)
 
     def post(self, payload: bytes, replies: int, heard: Heard) -> Line:
@@ -137,7 +164,7 @@ class Wire:
         """
         line = self._idle() or self._new()
         try:
-            line.connection.send_packed_command([payload], check_health=False)
+            line.send(payload)
         except BaseException:
             self._give_back(line)
             raise
@@ -190,7 +217,7 @@ class Wire:
             line = (self._free if self._era is _era else self._mine()).pop()
         except IndexError:
             return None
-        if line.is_usable(self._age):
+        if line.age == self._age and line.connection._sock is line.socket:  # noqa: SLF001 - as `is_usable`
             return line
         self._give_back(line)
         return None

@@ -59,10 +59,11 @@ class Mutant:
 
 
 HOT = replace(SCENARIOS["races"], name="hot", writing=40, kills=1_500, unanswered=0.01, refused=0.1)
-LOSSY_HOT = replace(HOT, name="lossy hot", loss=0.15)
-MANY = replace(HOT, name="many", many=0.5, purges=4)
+LOSSY_HOT = replace(HOT, name="lossy hot", loss=0.05)
+MANY = replace(HOT, name="many", many=0.3, purges=4)
 REFUSED = replace(HOT, name="refused", refused=0.4, unanswered=0.2, kills=0)
 SNAPSHOTS = replace(HOT, name="snapshots", snapshots=0.3)
+MANY_PAST = replace(SNAPSHOTS, name="many past", many=0.3)
 LOSSY = replace(SCENARIOS["memory"], name="lossy", writing=60, evictions=20, steps=0)
 PAST = replace(LOSSY, name="past", snapshots=0.3)
 BEHIND = replace(HOT, name="behind", replicas=0.5, lag=300, reading=20, writing=300, purges=5, kills=0, unanswered=0)
@@ -253,7 +254,7 @@ MUTANTS = (
     Mutant(
         "acknowledged before the ledger knows",
         "cachekit.invalidation:invalidate_tags",
-        "if one in hung or not _done(one, step, waits=waits):",
+        "if one in ending.hung or not _done(one, step, waits=ending.waits):",
         "if _keep(one, step):",
         HOT,
     ),
@@ -409,7 +410,7 @@ MUTANTS = (
         "cachekit.core.plans:_as_found",
         "return steps.Begun(found.epoch, found.last)",
         "return steps.Begun(found.epoch, max(found.last, visit.now))",
-        HOT,
+        MANY,
     ),
     Mutant(
         "many that were missed are dated after they were read",
@@ -423,6 +424,6 @@ MUTANTS = (
         "cachekit.gathering:_is_unusual",
         "return bool(computing.dirty_tags()) or computing.snapshot() is not None",
         "return False",
-        SNAPSHOTS,
+        MANY_PAST,
     ),
 )

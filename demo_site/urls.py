@@ -13,6 +13,9 @@ def favicon(request: HttpRequest) -> HttpResponseRedirect:
     return HttpResponseRedirect(staticfiles_storage.url("shop/favicon.svg"))
 
 
+handler404 = "demo_site.shop.views.lost"
+handler500 = "demo_site.shop.views.broken"
+
 urlpatterns = [
     path("favicon.ico", favicon),
     path("admin/", admin.site.urls),

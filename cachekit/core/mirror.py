@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from cachekit.core import tags
+from cachekit.core import dependencies, tags
 
 MAX_LAG = 0.4
 """Seconds for which a proof holds: what a tracked read may miss."""
@@ -75,9 +75,13 @@ class Mirror:
 
     def doubt(self, texts: Iterable[str], moment: float) -> None:
         """Note that this process moved points, before a moment (monotonic): they are unknown until they were seen."""
+        self.doubt_named(map(name_of, texts), moment)
+
+    def doubt_named(self, names: Iterable[bytes], moment: float) -> None:
+        """Like `doubt`, by the names that tags have in events."""
         with self._lock:
             if len(self._doubts) < MOST_DOUBTS:
-                self._doubts.update(dict.fromkeys(map(name_of, texts), moment))
+                self._doubts.update(dict.fromkeys(names, moment))
             else:  # nobody follows, or not for long: names would pile up
                 self._doubts_all = moment
             self.version += 1
@@ -146,7 +150,7 @@ def name_of(text: str) -> bytes:
 
 def names_of(blob: bytes) -> tuple[bytes, ...]:
     """Return how what an entry depends on is called in events, whole things above it included."""
-    where = tags.layout(blob)
+    where = dependencies.layout(blob)
     whole = [b"w" + name for name in where.whole]
     return (*whole, *(b"d" + digest for _, digests in where.places for digest in digests))
 

@@ -11,6 +11,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.query import RawQuerySet
 
 from cachekit import engine
+from cachekit.core.capture import reading_primaries
 from cachekit.core.policy import Spec
 from cachekit.databases import primary_of
 from cachekit.orm.bare import is_bare
@@ -159,14 +160,20 @@ class CachedQuerySet(ToldQuerySet[M]):
         rows = self._kept_rows()
         rows = rows if rows is not None and field_name in rows.names else None
         found = rows.in_bulk(id_list, *_routed(self)) if rows is not None else None
-        return super().in_bulk(id_list, field_name=field_name) if found is None else found
+        if found is not None:
+            return found
+        with reading_primaries(only=rows is not None):
+            return super().in_bulk(id_list, field_name=field_name)
 
     async def ain_bulk(self, id_list: Any = None, *, field_name: str = "pk") -> dict[Any, M]:
         """Like `in_bulk`."""
         rows = self._kept_rows()
         rows = rows if rows is not None and field_name in rows.names else None
         found = await rows.ain_bulk(id_list, *_routed(self)) if rows is not None else None
-        return await super().ain_bulk(id_list, field_name=field_name) if found is None else found
+        if found is not None:
+            return found
+        with reading_primaries(only=rows is not None):
+            return await super().ain_bulk(id_list, field_name=field_name)
 
     def _kept_rows(self) -> Rows | None:
         """Return how rows are kept, where this asks for all of them and nothing beside."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.contrib import admin
 from django.contrib.staticfiles.storage import staticfiles_storage
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import include, path
+from django.views import defaults
 
 
 def favicon(request: HttpRequest) -> HttpResponseRedirect:
@@ -13,8 +16,8 @@ def favicon(request: HttpRequest) -> HttpResponseRedirect:
     return HttpResponseRedirect(staticfiles_storage.url("shop/favicon.svg"))
 
 
-handler404 = "demo_site.shop.views.lost"
-handler500 = "demo_site.shop.views.broken"
+handler404 = partial(defaults.page_not_found, template_name="shop/not_found.html")
+handler500 = partial(defaults.server_error, template_name="shop/broken.html")
 
 urlpatterns = [
     path("favicon.ico", favicon),

@@ -6,7 +6,6 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -102,13 +101,3 @@ def sales(request: HttpRequest) -> HttpResponse:
 def health(request: HttpRequest) -> HttpResponse:
     """Say that the process answers."""
     return HttpResponse("ok\n", content_type="text/plain")
-
-
-def lost(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Say that there is nothing here, and where there is something."""
-    return render(request, "shop/404.html", status=404)
-
-
-def broken(request: HttpRequest) -> HttpResponse:
-    """Say that something broke, with nothing on the page that may break again."""
-    return HttpResponse(render_to_string("shop/500.html"), status=500)

@@ -24,6 +24,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
+from cachekit.core.interning import one_of
 from cachekit.exceptions import InvalidTag
 
 BUCKETS = 64
@@ -108,7 +109,7 @@ def _taken_apart(text: str) -> Tag:
         return Tag(text, "row" if match["kind"] == "#" else "slice", match["family"], digest(text))
     if match := _NAMED.fullmatch(text):
         member = match["rest"] is not None
-        return Tag(text, "member" if member else "named", match["family"], digest(text) if member else b"")
+        return Tag(text, "member" if member else "named", one_of(match["family"]), digest(text) if member else b"")
     return Tag(text, "free", FREE, digest(text))
 
 
@@ -151,7 +152,7 @@ def database_of(family: str) -> str:
 
 def place_of(family: str, digest_: bytes) -> bytes:
     """Return the name of the bucket that holds a digest's point."""
-    return f"{family}:{digest_[0] % BUCKETS}".encode()
+    return one_of(f"{family}:{digest_[0] % BUCKETS}".encode())
 
 
 def encode(tags: Iterable[str]) -> bytes:
@@ -237,10 +238,7 @@ def longest_in(key: bytes, blob: bytes) -> tuple[int, int, int] | None:
 
 
 def layout(blob: bytes) -> Layout:
-    """Return where to look for the points of encoded dependencies, whole things above them included.
-
-    Raises ValueError for bytes that are no dependencies.
-    """
+    """Return where the points of encoded dependencies stand, whole things above included. Raises ValueError."""
     try:
         return _layout(blob) if len(blob) <= LONGEST_KEPT else _layout.__wrapped__(blob)
     except IndexError as error:
@@ -264,7 +262,7 @@ def _layout(blob: bytes) -> Layout:
         for one in digests:
             places.setdefault(place_of(family, one), []).append(one)
     return Layout(
-        tuple(name.encode() for name in sorted(whole)),
+        one_of(tuple(name.encode() for name in sorted(whole))),
         tuple((place, tuple(digests)) for place, digests in sorted(places.items())),
     )
 

@@ -201,14 +201,19 @@ def test_a_write_whose_answer_was_lost_is_told_later(
         proxy.refuses = False
         use_cache(proxy.url, OPTIONS={"NEAR": True})
         use_cache(valkey.url, "plain", BACKEND="cachekit.backends.RedisCache", KEY_PREFIX="", OPTIONS={"NEAR": True})
-        writer, reader = caches["default"], caches["plain"]
+        writer: Any = caches["default"]
+        reader: Any = caches["plain"]
         writer.set("key", "old")
         until(lambda: reader.get("key") == "old" and reader._nearby.near.get("key"))
 
         proxy.cuts_off = True
-        made = {"set": (writer.set, "key", "new"), "delete": (writer.delete, "key"), "set_many": (writer.set_many, {})}
+        made: dict[str, Any] = {
+            "set": (writer.set, "key", "new"),
+            "delete": (writer.delete, "key"),
+            "set_many": (writer.set_many, {"key": "new", "other": 1}),
+        }
         deed, *given = made[write]
-        call(deed, *(given if write != "set_many" else [{"key": "new", "other": 1}]))
+        call(deed, *given)
         assert pending("default")
         proxy.cuts_off = False
 

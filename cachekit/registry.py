@@ -172,6 +172,7 @@ def _converted(field: Field[Any, Any], value: Any, prepared: bool) -> Any:
     while isinstance(field, ForeignKey):
         field = field.target_field
         value = getattr(value, field.attname) if isinstance(value, Model) else value
+    field = getattr(field, "output_field", None) or field  # a generated column's values are of another's kind
     if value is None or hasattr(value, "resolve_expression"):
         return None if value is None else _ODD
     try:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from cachekit.core import tags
+from cachekit.core import dependencies, tags
 
 MAX_LAG = 0.4
 """Seconds for which a proof holds: what a tracked read may miss."""
@@ -151,7 +151,7 @@ def name_of(text: str) -> bytes:
 
 def names_of(blob: bytes) -> tuple[bytes, ...]:
     """Return how what an entry depends on is called in events, whole things above it included."""
-    where = tags.layout(blob)
+    where = dependencies.layout(blob)
     return (*_whole(where.whole), *(b"d" + digest for _, digests in where.places for digest in digests))
 
 

@@ -153,11 +153,10 @@ def _warmers() -> list[WarmerStatus]:
 
 
 def _warmer(one: warming.Warmer, run: warming.WarmerRun | None) -> WarmerStatus:
-    due = f"every {one.schedule:g} s" if isinstance(one.schedule, float) else str(one.schedule)
     if run is None:
-        return WarmerStatus(one.name, due)
+        return WarmerStatus(one.name, one.due)
     started = run.started.isoformat(timespec="seconds")
-    return WarmerStatus(one.name, due, started, round(run.seconds, 3), run.result, run.error)
+    return WarmerStatus(one.name, one.due, started, round(run.seconds, 3), run.result, run.error)
 
 
 def _counters() -> list[CounterStatus]:

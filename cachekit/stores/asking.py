@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from cachekit.core import tags
+from cachekit.core import dependencies
 from cachekit.core.entry import NEVER
 from cachekit.stores.scripts import Ask, Exchange
 from cachekit.stores.wire import pack, raised
@@ -31,14 +31,14 @@ class Asking:
             return known
         if len(self._asks) > 4096:
             self._asks.clear()
-        return self._keep(blob, self._question(tags.layout(blob), frozenset()))
+        return self._keep(blob, self._question(dependencies.layout(blob), frozenset()))
 
     def _keep(self, blob: bytes, ask: Ask) -> Ask:
-        if len(blob) <= tags.LONGEST_KEPT:
+        if len(blob) <= dependencies.LONGEST_KEPT:
             self._asks[blob] = ask
         return ask
 
-    def _question(self, layout: tags.Layout, known: frozenset[bytes]) -> Ask:
+    def _question(self, layout: dependencies.Layout, known: frozenset[bytes]) -> Ask:
         births = [b"^" + place for place, _ in layout.places]
         commands = [pack("HMGET", self.root, "epoch", "last", *births, *layout.whole)]
         for place, digests in layout.places:
@@ -81,6 +81,6 @@ class Asking:
         """Note the tags of an entry, so that they are asked about with it."""
         if len(self._seen) > 50_000:
             self._seen.clear()
-        if len(blob) <= tags.LONGEST_KEPT:
+        if len(blob) <= dependencies.LONGEST_KEPT:
             self._seen[key] = blob
         return blob

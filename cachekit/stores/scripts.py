@@ -8,7 +8,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cachekit.core import tags
+from cachekit.core import dependencies, tags
 from cachekit.stores.wire import framed
 
 MOVING = ("invalidate", "intend", "withdraw", "attach", "tell")
@@ -36,7 +36,7 @@ class Ask(NamedTuple):
 
     payload: bytes
     replies: int
-    layout: tags.Layout
+    layout: dependencies.Layout
     known: frozenset[bytes]
     """The buckets that are asked for."""
 

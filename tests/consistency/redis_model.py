@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
-from cachekit.core import tags
+from cachekit.core import dependencies
 from cachekit.stores import scripts
 from tests.consistency import scripts_model
 
@@ -20,8 +20,8 @@ Told = tuple[bytes, list[bytes]]
 
 def forget_places() -> None:
     """Forget in which buckets points stand: their number is another now."""
-    tags._layout.cache_clear()
-    scripts.placed.cache_clear()
+    for memo in (dependencies._layout, dependencies._buckets, scripts.placed):
+        memo.cache_clear()
 
 
 class RedisModel:

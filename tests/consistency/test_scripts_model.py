@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
-from cachekit.core import steps, tags
+from cachekit.core import dependencies, steps, tags
 from cachekit.core.entry import NEVER, Header, seal
 from cachekit.stores import ledger, scripts
 from cachekit.stores.ledger import Ledger
@@ -151,7 +151,7 @@ class Pair:
         """Make up a step."""
         rng = self.rng
         some = tuple(rng.sample(TAGS, rng.randrange(1, 4)))
-        on = tags.encode(rng.sample(DEPENDENCIES, rng.randrange(1, 4)))
+        on = dependencies.encode(rng.sample(DEPENDENCIES, rng.randrange(1, 4)))
         key, transaction = rng.choice(("pair:a", "pair:b")), rng.choice(TRANSACTIONS)
         point = self.time - rng.randrange(3)
         header = Header(b"an epoch", point, point, NEVER, 1, on)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from cachekit.core.dependencies import encode
 from cachekit.core.mirror import MAX_LAG, MOST_DOUBTS, Beat, Event, Mirror, name_of, names_of
-from cachekit.core.tags import encode
 
 EPOCH = b"an epoch"
 BOOK = name_of("zoo.book")

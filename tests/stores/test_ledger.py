@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cachekit.core import steps, tags
+from cachekit.core import dependencies, steps, tags
 from cachekit.core.entry import NEVER, Header, Verdict, judge, seal
 from cachekit.engine import get_or_set, invalidate
 from cachekit.stores import Store, memory, store_for
@@ -41,7 +41,7 @@ def put(store: Store, key: str, *names: str, call: Call | None = None) -> tuple[
     """Compute and store an entry that depends on these tags."""
     do = store.do if call is None else lambda step: call(store.do, step)
     begun = do(steps.Begin(key))
-    blob = tags.merge(names, [])
+    blob = dependencies.merge(names, [])
     header = Header(begun.epoch, begun.read_point, begun.read_point, NEVER, 0, blob)
     return begun, do(steps.Save(key, seal(header, b"payload"), 0, blob))
 

@@ -143,7 +143,7 @@ class Generation:
                 (answer,) = yield Request(said, count, write=True)
                 teller.done(names, answer)
         except (StoreUnavailable, RedisError):
-            teller.lost(names)
+            teller.lost()
             raise
         return answers
 

@@ -143,7 +143,7 @@ class Line:
         try:
             answers = self._exchange(payload, 3, write=True)
         except StoreUnavailable:
-            teller.lost((name,))
+            teller.lost()
             raise
         if isinstance(answers[1], ResponseError):
             return False  # the plan brings the script along
@@ -163,7 +163,7 @@ class Line:
         try:
             answers = await self._aexchange(payload, 3, write=True)
         except StoreUnavailable:
-            teller.lost((name,))
+            teller.lost()
             raise
         if isinstance(answers[1], ResponseError):
             return False  # the plan brings the script along

@@ -80,9 +80,10 @@ class Teller:
         known = [_called(text) for text in self._tags(names)] if 0 < len(names) <= MOST_NAMED else [_WHOLE]
         self._store.mirror.doubt_named(known, time.monotonic())
 
-    def lost(self, names: Sequence[str]) -> None:
-        """Have the ledger told as soon as it answers of what may have been written: others hold the old value."""
-        owe(self._store.alias, Invalidate(self._tags(names), "written", self.family))
+    def lost(self) -> None:
+        """Have the ledger told as soon as it answers that any key may have been written: others hold the old value."""
+        if self._store.alias:
+            owe(self._store.alias, Invalidate((self.family,), "written", self.family))
 
     def _tags(self, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(map(self.tag, names)) if 0 < len(names) <= MOST_NAMED else (self.family,)

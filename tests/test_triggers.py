@@ -111,14 +111,14 @@ def test_nothing_touched_is_nothing_told(outside: Any) -> None:
     assert told_by(lambda: outside.execute("DELETE FROM zoo_book WHERE id = -1")) == set()
 
 
-def test_one_row_a_statement_whatever_it_touches(outside: Any) -> None:
+def test_three_rows_a_statement_at_most_whatever_it_touches(outside: Any) -> None:
     author = make_author()
     make = "INSERT INTO zoo_folder (name) SELECT 'f' || n FROM generate_series(1, {}) n"
 
     few = told_by(lambda: outside.execute(make.format(200)))
-    assert changes.counted("default")[0] == 1
+    assert changes.counted("default")[0] <= 3
     many = told_by(lambda: outside.execute(make.format(201)))
-    assert changes.counted("default")[0] == 1
+    assert changes.counted("default")[0] <= 3
 
     assert len(few) == 201
     assert many == {"zoo.folder", "zoo.folder#*", "zoo.folder?*"}
@@ -411,7 +411,7 @@ def test_ids_that_commit_out_of_order_are_all_relayed(outside: Any) -> None:
     outbox.relay("default")
     with psycopg.connect(**{name: known[name] for name in ("host", "port", "user", "dbname")}) as slow:
         slow.execute("UPDATE zoo_book SET title = 'slow'")
-        outside.execute("UPDATE zoo_author SET name = 'quick'")
+        outside.execute("UPDATE zoo_author SET name = 'quick' WHERE id = (SELECT max(id) FROM zoo_author)")
 
         assert outbox.relay("default") == 1
         assert titles() == ["old"]
@@ -428,7 +428,20 @@ def test_a_renamed_column_never_stops_a_writer(outside: Any) -> None:
     finally:
         outside.execute("ALTER TABLE zoo_book RENAME COLUMN state TO status")
 
-    assert tags == {"zoo.book", "zoo.book#*", "zoo.book?*"}
+    assert {"zoo.book", "zoo.book?*"} <= tags
+
+
+def test_a_renamed_key_is_every_row(outside: Any) -> None:
+    make_book()
+    outside.execute("ALTER TABLE zoo_book RENAME COLUMN id TO number")
+    try:
+        one = told_by(lambda: outside.execute("UPDATE zoo_book SET title = 'x'"))
+        outside.execute("SET cachekit.listens = 'on'")
+        heard = told_by(lambda: outside.execute("UPDATE zoo_book SET title = 'x'"))
+    finally:
+        outside.execute("ALTER TABLE zoo_book RENAME COLUMN number TO id")
+
+    assert "zoo.book#*" in one & heard
 
 
 def test_names_in_the_writers_search_path_are_not_taken_for_those_of_postgresql(outside: Any) -> None:

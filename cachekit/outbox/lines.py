@@ -10,6 +10,8 @@ from django.db.models import Model
 from cachekit import registry
 from cachekit.core.tags import LONGEST_VALUE, RAW, VALUES, tenant_of
 
+MISSING = "cachekit_"
+"""A value that begins so may be the name of a trigger, in place of a column that has been renamed or dropped."""
 WRITTEN = re.compile(f"{VALUES}(?:(E?)('(?:[^']|'')*')|([^{VALUES}]*))")
 
 
@@ -45,11 +47,11 @@ def _values(written: str) -> list[str | None]:
 def _of_value(family: str, token: str, value: str | None) -> str:
     """Return the tag of a value."""
     name, is_plain, _ = token.partition("=")
+    if value is not None and (len(value) > LONGEST_VALUE or value.startswith(MISSING)):
+        return f"{family}#*" if name == "#" else f"{family}?*"
     start = f"{family}#" if name == "#" else f"{family}?{name}"
     if value is None or is_plain:
         return f"{start}{'' if name == '#' else '='}{'~null' if value is None else value}"
-    if len(value) > LONGEST_VALUE:
-        return f"{family}#*" if name == "#" else f"{family}?*"
     return _made(f"{start}{RAW}{value}")
 
 

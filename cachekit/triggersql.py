@@ -69,9 +69,9 @@ ONE_ROW = """
     END IF;
 """
 """What most statements do: change one row, for a client that does not listen. Its old and new values are written as
-they are, for to compare them, to look into them or to make lines of them costs more than to write them. No block catches
-errors, which would cost as much as another query: a column that is gone is found in `MISSING` instead. Columns stand in
-the table's order, which spares a step. Where a statement changes more rows, what two of them say is told twice."""
+they are, for to compare them, to look into them or to make lines of them costs more than to write them. No block
+catches errors, which would cost as much as another query: a column that is gone is found in `MISSING` instead. Columns
+stand in the table's order, which spares a step. Where a statement changes more rows, two of them are told twice."""
 MISSING = "<<{row}>> DECLARE {columns} BEGIN"
 """Where names are looked for that are no columns (any more): they stand for the trigger's, known to `outbox.lines`."""
 

@@ -53,11 +53,11 @@ def deliver(found: Standing, stopped: Callable[[], bool] = bool) -> Delivery:
         with transaction.atomic(using=using), standing.counted(found) as turn:
             if turn is None or stopped():  # another relay is at it, or should be
                 return Delivery(count, frozenset(known_aliases()))
-            page = changes.take(using, PAGE) or list(rows.filter(pk__gt=last).exclude(aliases__in=left)[:PAGE])
+            page = [*changes.take(using, PAGE), *rows.filter(pk__gt=last).exclude(aliases__in=left)[:PAGE]]
             if not page:
                 break  # another relay has told them
             count += _tell(turn, page, left)
-        last = page[-1].pk or last
+        last = page[-1].pk or last  # those of triggers come first, and have none
     changes.sweep(using)
     return Delivery(count, frozenset(alias for kept in left for alias in kept.split("\n")))
 

@@ -21,12 +21,12 @@ def tags_in(text: str) -> list[str]:
     Values of one changed row, old and new: `family VALUES tokens VALUES value VALUES value…`, a token for each value.
     `#` is the key and a name is a declared index, with `=` where the value makes the tag as it is.
     """
-    before, has_values, rest = text.partition(VALUES)
-    lines = before.split("\n")
-    if has_values and RAW not in before:  # else it is in a value on a line
-        tokens, _, written = rest.partition(VALUES)
+    before, _, rest = text.partition(VALUES)
+    if rest and RAW not in before:  # else it is in a value on a line
+        lines, (tokens, _, written) = before.split("\n"), rest.partition(VALUES)
         pairs = dict.fromkeys(zip(tokens.split(","), _values(written), strict=True))
         return list(dict.fromkeys((*lines, *(_of_value(lines[0], token, value) for token, value in pairs))))
+    lines = text.split("\n")
     return [_made(line) if RAW in line else line for line in lines] if RAW in text else lines
 
 

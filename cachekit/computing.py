@@ -17,7 +17,7 @@ from asgiref.sync import SyncToAsync
 
 from cachekit import hooks
 from cachekit.conf import conf
-from cachekit.core import steps
+from cachekit.core import dependencies, steps
 from cachekit.core.capture import Capture, capturing, current, reading_primaries
 from cachekit.core.contexts import put_back, unbroken
 from cachekit.core.entry import NEVER, Header
@@ -189,7 +189,7 @@ def _computing(store: Store, visit: Visit, step: Produce) -> Iterator[tuple[Capt
     begun, spec = step.begun, visit.spec
     point = begun.read_point if begun else 0
     capture = Capture(begun.epoch if begun else b"", point, spec.policy.tags, store.samples)
-    capture.volatile = spec.policy.volatile
+    capture.key, capture.volatile = spec.key, spec.policy.volatile
     capture.began = max(point, visit.now if not spec.policy.lease else 0)  # the ledger's last time may be long ago
     capture.depend(*spec.tags)
     outer_capture = current.get()
@@ -222,7 +222,7 @@ def _produced(visit: Visit, capture: Capture, started: float, value: Any, payloa
         capture.spoil("its transaction has written")
     header = _header(visit, capture, value, int((time.monotonic() - started) * 1_000_000))
     if len(header.tags) > MAX_TAGS_BYTES:
-        capture.refuse(f"it depends on too many tags ({len(header.tags) // 8:,})")
+        capture.refuse(f"it depends on too many tags ({dependencies.count(header.tags):,})")
     ttl = NEVER
     if header.expiry != NEVER:
         ttl = max((header.expiry - capture.began) // 1000 + int(spec.policy.grace * 1000), 0)

@@ -13,11 +13,11 @@ from cachekit import auditing, computing, hooks, shadowing
 from cachekit.conf import Conf, conf
 from cachekit.core.capture import current, reading_primaries
 from cachekit.core.codecs import Undecodable
+from cachekit.core.dependencies import touches
 from cachekit.core.entry import Found, Verdict, judge
 from cachekit.core.flights import Flights
 from cachekit.core.plans import Answer, Visit, renew
 from cachekit.core.policy import Spec
-from cachekit.core.tags import touches
 from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import acatch_up, ainvalidate, catch_up, invalidate, pending
 from cachekit.modes import BYPASSING, entered, mode

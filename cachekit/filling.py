@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from cachekit import computing, hooks
 from cachekit.conf import conf
-from cachekit.core import steps, tags
+from cachekit.core import dependencies, steps
 from cachekit.core.capture import Capture, capturing, current
 from cachekit.core.entry import NEVER, Found, Header, seal
 from cachekit.core.policy import Spec
@@ -93,7 +93,7 @@ def _save(spec: Spec, capture: Capture, value: Any, parts: Parts) -> steps.Save 
     """Return how to store a value; hand what it depends on to the computation around, stored or not."""
     seconds = spec.policy.lifetime(value, random.random())  # noqa: S311 - no secret
     expiry = min(NEVER if seconds == float("inf") else capture.began + int(seconds * 1_000_000), capture.expiry)
-    blob = tags.merge([*parts.names, *spec.tags, *spec.policy.tags], parts.read)
+    blob = dependencies.merge([*parts.names, *spec.tags, *spec.policy.tags], parts.read, spec.key)
     header = Header(capture.epoch, capture.read_point, capture.oldest, expiry, parts.cost, blob)
     outer = current.get()
     if outer is not None:

@@ -10,8 +10,9 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from cachekit import browser
+from cachekit.core.dependencies import touches
 from cachekit.core.entry import Header, unseal
-from cachekit.core.tags import parse, touches
+from cachekit.core.tags import parse
 from cachekit.exceptions import InvalidTag
 from cachekit.invalidation import invalidate
 from cachekit.registry import targets_of

@@ -15,7 +15,7 @@ from django.db import connections
 
 from cachekit import hooks, tracing
 from cachekit.auditing import Suspect
-from cachekit.core.tags import readable
+from cachekit.core.dependencies import readable
 from cachekit.exceptions import CachekitError
 from cachekit.stores import store_for
 from cachekit.trials import is_standing

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from cachekit.browser import discreet
+from cachekit.core.dependencies import encode, families, touches
 from cachekit.core.entry import Found, Header, Verdict, judge, unseal
-from cachekit.core.tags import encode, families, parse, touches
+from cachekit.core.tags import parse
 from cachekit.stores import store_for
 from cachekit.stores.listing import listing_for
 from cachekit.stores.shelf import Event, shelf_for

@@ -7,9 +7,9 @@ from django.core.cache import caches
 from hypothesis import given, strategies
 
 from cachekit import browser, invalidate
+from cachekit.core.dependencies import encode
 from cachekit.core.entry import NEVER, Header, seal
 from cachekit.core.steps import Save
-from cachekit.core.tags import encode
 from cachekit.exceptions import InvalidKey
 from cachekit.signing import pickles
 from cachekit.stores import Store, store_for

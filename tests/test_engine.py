@@ -14,10 +14,10 @@ from django.test import override_settings
 from cachekit import cached, computing, engine, hooks
 from cachekit.core.capture import depend
 from cachekit.core.codecs import Undecodable
+from cachekit.core.dependencies import encode
 from cachekit.core.entry import NEVER, seal, unseal
 from cachekit.core.policy import Spec
 from cachekit.core.steps import Save
-from cachekit.core.tags import encode
 from cachekit.stores import Store, store_for
 from cachekit.stores.memory import MemoryStore
 from tests.making import Source, hearing, spec_of

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from cachekit.core import tags
+from cachekit.core import dependencies, tags
 from cachekit.core.contexts import put_back
 from cachekit.core.entry import NEVER, Header
 from cachekit.core.samples import Samples
@@ -31,6 +31,7 @@ class Capture:
         "closed",
         "epoch",
         "expiry",
+        "key",
         "lags",
         "names_tags",
         "oldest",
@@ -51,6 +52,8 @@ class Capture:
         self.read_point = read_point
         self.oldest = read_point
         self.expiry = NEVER
+        self.key = ""
+        """Of the entry that comes of it, if known: what it says of the dependencies is written first."""
         self.lags = False
         """Whether a lagging replica was read, so that all this may be older than what its reader has been told of."""
         self.undated = False
@@ -141,7 +144,7 @@ class Capture:
     @property
     def tags(self) -> bytes:
         """Return all dependencies, encoded."""
-        return tags.merge(self._tags.copy(), self._blobs.copy())  # a thread may still be reading
+        return dependencies.merge(self._tags.copy(), self._blobs.copy(), self.key)  # a thread may still be reading
 
     @property
     def obstacle(self) -> str:

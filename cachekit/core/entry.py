@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 import struct
+from bisect import bisect
 from enum import Enum
 from typing import NamedTuple
 
-from cachekit.core.tags import longest_in
+from cachekit.core.groups import own
 
-FORMAT = b"\xc1\x03"
-"""How an entry begins; no text, pickle, msgpack or compressed value does. An entry of another format is missing."""
-_HEAD = struct.Struct(">2sQ8sIeH")
+FORMAT = 0b101
+"""Stands in the three highest bits of an entry's first byte, as in that of no text, pickle or compressed value, nor of
+an earlier format's entry. An entry of another format is missing."""
+_HEAD = struct.Struct(">BQH8sBB")
+"""Format and flags; read point and expiry; epoch; cost; bytes of tags."""
 _LONG = struct.Struct(">Q")
-_OLDER, _EXACT, _NAMED = 1 << 63, 1 << 62, 1 << 61
-"""Bits of the read point: its oldest computation began earlier, and when follows; so does an unusual expiry; and where
-the key holds a name that is left out of the tags."""
-_POINT = _NAMED - 1
-_ENDLESS = 2**32 - 1
-_COST_UNIT = 2**14
-"""Costs are kept with eleven bits of precision, up to 18 minutes."""
-_GREATEST_COST = 65_504.0
+_OLDER, _EXACT, _SECONDS, _OWN, _WIDE = 1, 2, 4, 8, 16
+"""Flags: its oldest computation began earlier, and when follows; so does an unusual expiry; the expiry counts seconds;
+what the key says of its tags is left out of them; one more byte of their length follows."""
+_MORE = _OLDER | _EXACT | _WIDE
+_ENDLESS = 2**24 - 1
+_COSTS = (0, *(round(2 ** (number / 8)) for number in range(255)))
+"""Costs are rounded up, by nine per cent at most, and kept up to an hour."""
 NEVER = 2**63 - 1
 """The soft expiry of an entry without a timeout, and the point of what was lost: later than every read point."""
 _LEAST = 5e-324
@@ -67,60 +69,70 @@ class Verdict(Enum):
 
 
 def seal(header: Header, payload: bytes, key: str = "") -> bytes:
-    """Put a payload into its envelope: 26 bytes and the tags.
+    """Put a payload into its envelope: 21 bytes and the tags.
 
-    The expiry is kept to the millisecond; the start of the oldest computation where it is not the read point. A door's
-    name, or a table's, that is part of the key is not written once more.
+    The expiry is kept to the millisecond, beyond four hours to the second; the start of the oldest computation where it
+    is not the read point. What the key says of the tags is not written once more.
     """
     epoch, read_point, oldest, expiry, cost, tags = header
-    point, more = read_point, b""
+    flags, more = FORMAT << 5, b""
     if oldest != read_point:
-        point, more = point | _OLDER, _LONG.pack(oldest)
+        flags, more = flags | _OLDER, _LONG.pack(oldest)
     late = _ENDLESS if expiry == NEVER else expiry // 1000 - read_point // 1000
+    if expiry != NEVER and late >= _ENDLESS:
+        flags, late = flags | _SECONDS, (expiry - read_point) // 1_000_000
     if expiry != NEVER and not 0 <= late < _ENDLESS:
-        point, more, late = point | _EXACT, more + _LONG.pack(expiry), 0
-    if key and (place := longest_in(key.encode(), tags)) and max(place) < 256:
-        at, where, length = place
-        point, more, tags = point | _NAMED, more + bytes((at, where)), tags[:at] + tags[at + length :]
-    kept = min(cost / _COST_UNIT, _GREATEST_COST)
-    return b"%b%b%b%b" % (_HEAD.pack(FORMAT, point, epoch, late, kept, len(tags)), more, tags, payload)
+        flags, late, more = flags & ~_SECONDS | _EXACT, 0, more + _LONG.pack(expiry)
+    if key and (known := own(key)) and tags.startswith(known):
+        flags, tags = flags | _OWN, tags[len(known) :]
+    length = len(tags)
+    if length > 255:
+        flags, length, more = flags | _WIDE, length >> 8, b"%b%c" % (more, length & 255)
+    times = read_point << 8 | late >> 16
+    head = _HEAD.pack(flags, times, late & 65_535, epoch, min(bisect(_COSTS, cost - 1), 255), length)
+    return b"%b%b%b%b" % (head, more, tags, payload)
 
 
 def unseal(data: bytes | None, key: str | bytes = "") -> tuple[Header | None, bytes]:
     """Take an envelope apart that was found under a key; whatever is not one counts as missing."""
-    if data is None or len(data) < _HEAD.size or data[:2] != FORMAT:
+    if data is None or len(data) < _HEAD.size:
         return None, b""
-    _, point, epoch, late, cost, length = _HEAD.unpack_from(data)
-    read_point = oldest = point & _POINT
-    expiry = NEVER if late == _ENDLESS else (read_point // 1000 + late) * 1000
+    flags, times, late, epoch, cost, length = _HEAD.unpack_from(data)
+    if flags >> 5 != FORMAT:
+        return None, b""
+    read_point = oldest = times >> 8
+    late |= (times & 255) << 16
+    if flags & _SECONDS:
+        expiry = read_point + late * 1_000_000
+    else:
+        expiry = NEVER if late == _ENDLESS else (read_point // 1000 + late) * 1000
     at = _HEAD.size
-    name: bytes | None = b""
-    if point != read_point:
-        if len(data) < at + 8 * (point >> 62).bit_count() + 2 * bool(point & _NAMED):
+    if flags & _MORE:
+        if len(data) < at + 8 * (flags & (_OLDER | _EXACT)).bit_count() + (flags & _WIDE > 0):
             return None, b""
-        if point & _OLDER:
-            (oldest,), at = _LONG.unpack_from(data, at), at + 8
-        if point & _EXACT:
-            (expiry,), at = _LONG.unpack_from(data, at), at + 8
-        if point & _NAMED:
-            name, at = _named(data, at, length, key), at + 2
+        oldest, expiry, length, at = _more(data, flags, (oldest, expiry, length))
     start = at + length
-    if len(data) < start or name is None:
+    if len(data) < start:
         return None, b""
     tags = data[at:start]
-    if name:
-        tags = tags[: data[at - 2]] + name + tags[data[at - 2] :]
-    return Header(epoch, read_point, oldest, expiry, int(cost * _COST_UNIT), tags), data[start:]
+    if flags & _OWN:
+        known = own(key if isinstance(key, str) else key.decode(errors="replace"))
+        if not known:
+            return None, b""
+        tags = known + tags
+    return Header(epoch, read_point, oldest, expiry, _COSTS[cost], tags), data[start:]
 
 
-def _named(data: bytes, at: int, length: int, key: str | bytes) -> bytes | None:
-    """Return the name that is left out of the tags; None where the key does not hold it."""
-    text = key.encode() if isinstance(key, str) else key
-    where, start = data[at], data[at + 1]
-    if not 2 <= where <= length or len(data) < at + 2 + length:
-        return None
-    name = text[start : start + data[at + 1 + where]]
-    return name if len(name) == data[at + 1 + where] else None
+def _more(data: bytes, flags: int, usual: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """Return oldest, expiry and length of an unusual entry, and where its tags begin."""
+    (oldest, expiry, length), at = usual, _HEAD.size
+    if flags & _OLDER:
+        (oldest,), at = _LONG.unpack_from(data, at), at + 8
+    if flags & _EXACT:
+        (expiry,), at = _LONG.unpack_from(data, at), at + 8
+    if flags & _WIDE:
+        length, at = length << 8 | data[at], at + 1
+    return oldest, expiry, length, at
 
 
 def judge(found: Found, now: int, dice: float = 1.0) -> Verdict:

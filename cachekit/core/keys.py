@@ -29,8 +29,12 @@ _TEXTUAL = (decimal.Decimal, uuid.UUID, datetime.date, datetime.time, datetime.t
 
 def fingerprint(*parts: Any) -> str:
     """Return 22 letters, digits, `-` and `_` that stand for these values and no others. Raises InvalidKey."""
-    digest = blake2b(b"".join(framed(part) for part in parts), digest_size=16).digest()
-    return urlsafe_b64encode(digest)[:22].decode()
+    return shortened(b"".join(framed(part) for part in parts))
+
+
+def shortened(told: bytes) -> str:
+    """Like `fingerprint`, of bytes."""
+    return urlsafe_b64encode(blake2b(told, digest_size=16).digest())[:22].decode()
 
 
 def know_named(kind: type) -> None:
@@ -61,8 +65,8 @@ def _encoded(value: Any) -> tuple[str, bytes]:
         if found is not None:
             return found
     raise InvalidKey(
-        f"No cache key can be made from a {type(value).__module__}.{type(value).__qualname__}. "
-        "Pass a simpler argument, or say key=lambda …: … to name what matters: key=lambda self, x: (self.name, x)."
+        f"No cache key can be made from a {type(value).__module__}.{type(value).__qualname__}, only from text, "
+        "numbers, dates, saved instances of models, and lists, sets and dicts of these."
     )
 
 

@@ -13,11 +13,12 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from cachekit.core import tags
+from cachekit.core import dependencies, tags
 
 MAX_LAG = 0.4
 """Seconds for which a proof holds: what a tracked read may miss."""
 MOST_POINTS = 100_000
+MOST_DOUBTS = 10_000
 SLICE = 16
 """Digits of a point in an event."""
 
@@ -57,6 +58,8 @@ class Mirror:
         """Another one whenever something that was judged fresh may have become stale."""
         self._held = False
         self._doubts: dict[bytes, float] = {}
+        self._doubts_all = 0.0
+        """Where so much was written that no more is noted: everything is in doubt since this moment; 0 where not."""
         self._lock = threading.Lock()
 
     # Judging
@@ -64,7 +67,7 @@ class Mirror:
     def shows(self, names: Sequence[bytes], epoch: bytes, checked: int, oldest: int) -> bool:
         """Tell whether an entry that was fresh at ledger time `checked` is so still; the caller looks at the proof."""
         points, doubts = self.points, self._doubts  # before the horizon: whoever starts anew moves that first
-        if epoch != self.epoch or checked < self.horizon or oldest < self.since:
+        if epoch != self.epoch or checked < self.horizon or oldest < self.since or self._doubts_all:
             return False
         return not any(points.get(name, 0) > checked or name in doubts for name in names)
 
@@ -72,8 +75,15 @@ class Mirror:
 
     def doubt(self, texts: Iterable[str], moment: float) -> None:
         """Note that this process moved points, before a moment (monotonic): they are unknown until they were seen."""
+        self.doubt_named(map(name_of, texts), moment)
+
+    def doubt_named(self, names: Iterable[bytes], moment: float) -> None:
+        """Like `doubt`, by the names that tags have in events."""
         with self._lock:
-            self._doubts.update(dict.fromkeys(map(name_of, texts), moment))
+            if len(self._doubts) < MOST_DOUBTS:
+                self._doubts.update(dict.fromkeys(names, moment))
+            else:  # nobody follows, or not for long: names would pile up
+                self._doubts_all = moment
             self.version += 1
 
     def hold(self, *, on: bool) -> None:
@@ -122,6 +132,8 @@ class Mirror:
             seen = [name for name, moment in self._doubts.items() if moment <= asked]
             for name in seen:
                 del self._doubts[name]
+            if self._doubts_all <= asked:
+                self._doubts_all = 0.0
             if beat.since != self.since:
                 self.since, self.version = beat.since, self.version + 1
             self.upto = max(self.upto, beat.last)
@@ -138,7 +150,7 @@ def name_of(text: str) -> bytes:
 
 def names_of(blob: bytes) -> tuple[bytes, ...]:
     """Return how what an entry depends on is called in events, whole things above it included."""
-    where = tags.layout(blob)
+    where = dependencies.layout(blob)
     whole = [b"w" + name for name in where.whole]
     return (*whole, *(b"d" + digest for _, digests in where.places for digest in digests))
 

@@ -18,7 +18,8 @@ MARK = b"\xc1"
 PAGE, FOREIGN, ROW, ROWS = 12, 13, 14, 15
 """Forms of what is written elsewhere: responses; what a serializer wrote that is not ours, and we compressed; rows."""
 _SIGNED = frozenset({formats.PICKLE, ROW, ROWS})
-SIGNATURE_SIZE = 16
+SIGNATURE_SIZE = 12
+"""Bytes. Who would forge one has to try each guess on a running process: NIST SP 800-107 asks for 8 at least."""
 _TEXTUAL = frozenset({TEXT, BYTES, MARKED})
 _FORMATS = {number: name for name, number in formats.NUMBERS.items()}
 _COMPRESSORS = {number: name for name, number in compressors.NUMBERS.items()}

@@ -7,6 +7,7 @@ import decimal
 import marshal
 import uuid
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from cachekit.core import copies
@@ -50,7 +51,8 @@ def _stamp(value: datetime.datetime) -> str:
         raise UncacheableValue(f"a datetime has the zone {value.tzinfo!r}, not UTC")
     if value.fold:
         raise UncacheableValue("a datetime has a fold")
-    return value.isoformat()
+    text = value.isoformat()
+    return text if value.tzinfo is None else f"{text[:-6]}Z"
 
 
 def _clock(value: datetime.time) -> str:
@@ -74,6 +76,7 @@ _WRITERS: dict[type, tuple[str, Callable[[Any], Any]]] = {
     dict: ("p", _packed),
     list: ("p", _packed),
     tuple: ("p", _packed),
+    Packed: ("p", bytes),
 }
 _READERS: dict[str, Callable[[Any], Any]] = {
     "d": decimal.Decimal,
@@ -91,39 +94,50 @@ def frozen(row: Sequence[Any]) -> tuple[Any, ...]:
     """Return a row whose changeable values are packed, as it comes out of the codec. Raises UncacheableValue."""
     out = [Packed(_packed(one)) if type(one) in (dict, list, tuple) else one for one in row]
     for one in out:
-        if type(one) not in PLAIN and type(one) not in _WRITERS and type(one) is not Packed:
+        if type(one) not in PLAIN and type(one) not in _WRITERS:
             raise UncacheableValue(f"a {type(one).__module__}.{type(one).__qualname__} is no plain value")
     return tuple(out)
 
 
-def _written(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return what marshal can write: the places and kinds of what is not plain, then the values."""
-    odd: list[tuple[int, str]] = []
-    values: list[Any] = []
-    for at, value in enumerate(row):
-        kind = type(value)
+Steps = tuple[tuple[int, Callable[[Any], Any]], ...]
+"""What is done to the values in some places of a row."""
+
+
+@lru_cache(maxsize=1024)
+def _writing(kinds: tuple[type, ...]) -> tuple[str, Steps]:
+    """Return how a row of values of these types is written: a text of the places and kinds of what is not plain."""
+    odd, steps = "", []
+    for at, kind in enumerate(kinds):
         if kind in PLAIN:
-            values.append(value)
             continue
-        if kind is Packed:
-            odd.append((at, "p"))
-            values.append(bytes(value))
-            continue
-        found = _WRITERS.get(kind)
-        if found is None:
+        if kind not in _WRITERS:
             raise UncacheableValue(f"a {kind.__module__}.{kind.__qualname__} is no plain value")
-        odd.append((at, found[0]))
-        values.append(found[1](value))
-    return (tuple(odd), tuple(values))
+        letter, write = _WRITERS[kind]
+        odd += f"{chr(at)}{letter}"
+        steps.append((at + 1, write))
+    return odd, tuple(steps)
+
+
+@lru_cache(maxsize=1024)
+def _reading(odd: str) -> Steps:
+    return tuple([(ord(at), _READERS[letter]) for at, letter in zip(odd[::2], odd[1::2], strict=True)])
+
+
+def _written(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what marshal can write."""
+    odd, steps = _writing((*map(type, row),))
+    if not steps:
+        return odd, *row
+    values = [odd, *row]
+    for at, write in steps:
+        values[at] = write(values[at])
+    return tuple(values)
 
 
 def _read(written: tuple[Any, ...]) -> tuple[Any, ...]:
-    odd, values = written
-    if not odd:
-        return values  # type: ignore[no-any-return]
-    row = list(values)
-    for at, kind in odd:
-        row[at] = _READERS[kind](row[at])
+    row = list(written[1:])
+    for at, read in _reading(written[0]):
+        row[at] = read(row[at])
     return tuple(row)
 
 
@@ -150,7 +164,9 @@ class RowCodec:
             opened = self._packer.opened(payload)
             if opened.number == self._number:
                 written = marshal.loads(opened.body)  # noqa: S302 - signed
-                return tuple(map(_read, written)) if self._many else _read(written)
+                if self._many:
+                    return tuple([_read(one) if one[0] else one[1:] for one in written])
+                return _read(written) if written[0] else written[1:]
         except Undecodable:
             raise
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Tags: what entries depend on and writes invalidate, as text, as bytes in an envelope, as places in the ledger.
+"""Tags: what entries depend on and writes invalidate, as text and as places in the ledger.
 
 =====================  =============================================================================
 `shop.product`         any change to the table
@@ -19,7 +19,6 @@ carries the tenant's name in front: `[acme]shop.product#42`, `[acme]*`; `[*]shop
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
@@ -27,12 +26,8 @@ from typing import NamedTuple
 from cachekit.exceptions import InvalidTag
 
 BUCKETS = 64
-_ABOVE = {"t": "{}", "n": "{}", "r": "{}#*", "s": "{}?*"}
-"""By kind: the whole thing above a dependency, or which it is itself."""
 MAX_LENGTH = 250
 MAX_ROWS = 32
-LONGEST_KEPT = 4096
-"""Longer dependencies (bytes) are taken apart each time, for their sum would have no bound."""
 FREE = "~"
 EVERYTHING = "*"
 TABLE = "table:"
@@ -45,17 +40,15 @@ LONGEST_VALUE = 1000
 """Longer text is told as a whole."""
 LONGEST_FAMILY = 255
 """An envelope gives one byte to the length of a family's name."""
-_KINDS = "tnrsmf"
-"""Kinds by their number in an envelope."""
-_WITH_DIGESTS = frozenset("rsmf")
-_MOST_ALIKE, _MANY = 31, 255
+NAMED = ("function", "view", "fragment", "query", "backend")
+"""Doors: `function:shop.top` is a tag."""
 
 _TABLE = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*(@[\w-]+)?")
 _LABEL = re.compile(r"^[A-Za-z_]\w*\.[A-Za-z_]\w*(?=$|[@#?])")
 _MODEL_TAG = re.compile(rf"(?P<family>{_TABLE.pattern})(?P<kind>[#?])(?P<rest>.+)")
 _TENANT = re.compile(rf"(\[(?:[{TENANT_LETTERS}]{{1,63}}|\*)\])(.+)")
 _BARE = re.compile(rf"{TABLE}[^#?]+")
-_NAMED = re.compile(r"(?P<family>(?:function|view|fragment|query|backend):[^#]+)(?:#(?P<rest>.+))?")
+_NAMED = re.compile(rf"(?P<family>(?:{'|'.join(NAMED)}):[^#]+)(?:#(?P<rest>.+))?")
 _UNFIT = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -67,13 +60,6 @@ class Tag(NamedTuple):
     """`table`, `row`, `slice`, `free`, `named`, `member`; `whole` can be invalidated but not depended on."""
     family: str
     digest: bytes
-
-
-class Layout(NamedTuple):
-    """Where the points of an entry's tags stand: fields of the root, and fields of buckets."""
-
-    whole: tuple[bytes, ...]
-    places: tuple[tuple[bytes, tuple[bytes, ...]], ...]
 
 
 def digest(text: str) -> bytes:
@@ -88,11 +74,12 @@ def parse(text: str) -> Tag:
         raise InvalidTag(
             f"A tag is a string, not {type(text).__name__}: {text!r}. Pass a model or an instance to invalidate()."
         )
-    if match := _TENANT.fullmatch(text):
+    if text[:1] == "[" and (match := _TENANT.fullmatch(text)):
         return _of_tenant(match[1], parse(match[2]))
-    if not text or len(text) > MAX_LENGTH or len(text.encode("utf-8", "replace")) > MAX_LENGTH:
+    plain = text.isascii() and text.isprintable() and " " not in text
+    if not text or len(text) > MAX_LENGTH or (not plain and len(text.encode("utf-8", "replace")) > MAX_LENGTH):
         raise InvalidTag(f"A tag has 1 to {MAX_LENGTH} bytes, this one has {len(text):,} characters: {text[:40]!r}")
-    if _UNFIT.search(text):
+    if not plain and _UNFIT.search(text):
         proposal = _UNFIT.sub("-", text.strip()) or "-"
         raise InvalidTag(
             f"Tag {text!r} holds white space, a control character or half of one. Write it as {proposal!r}."
@@ -103,13 +90,16 @@ def parse(text: str) -> Tag:
 def _taken_apart(text: str) -> Tag:
     if text == EVERYTHING or text.startswith("db:"):
         return Tag(text, "whole", text, b"")
-    text = _LABEL.sub(lambda label: label[0].lower(), text)  # "shop.Product" is how Django writes it
-    if _TABLE.fullmatch(text) or _BARE.fullmatch(text):
-        return Tag(text, "table", text, b"")
-    if match := _MODEL_TAG.fullmatch(text):
-        if match["rest"] == "*":
+    if not text.islower():
+        text = _LABEL.sub(lambda label: label[0].lower(), text)  # "shop.Product" is how Django writes it
+    if "#" not in text and "?" not in text:
+        if _TABLE.fullmatch(text) or _BARE.fullmatch(text):
+            return Tag(text, "table", text, b"")
+    elif match := _MODEL_TAG.fullmatch(text):
+        family, kind, rest = match.group("family", "kind", "rest")
+        if rest == "*":
             return Tag(text, "whole", text, b"")
-        return Tag(text, "row" if match["kind"] == "#" else "slice", match["family"], digest(text))
+        return Tag(text, "row" if kind == "#" else "slice", family, digest(text))
     if match := _NAMED.fullmatch(text):
         member = match["rest"] is not None
         return Tag(text, "member" if member else "named", match["family"], digest(text) if member else b"")
@@ -156,149 +146,3 @@ def database_of(family: str) -> str:
 def place_of(family: str, digest_: bytes) -> bytes:
     """Return the name of the bucket that holds a digest's point."""
     return f"{family}:{digest_[0] % BUCKETS}".encode()
-
-
-def encode(tags: Iterable[str]) -> bytes:
-    """Write dependencies as they stand in an envelope: kind, family, digests; the same for any order of tags."""
-    groups: dict[tuple[str, str], set[bytes]] = {}
-    for text in tags:
-        tag = dependency(text)
-        groups.setdefault((tag.kind[0], tag.family), set()).update({tag.digest} - {b""})
-        if tag.kind == "free" and tag.family != FREE:  # of a digest nobody can tell what all tenants call it
-            shared = for_all(tenant_of(text)[1])
-            groups.setdefault(("f", for_all(FREE)), set()).add(digest(shared))
-    return _written(groups)
-
-
-def _written(groups: Mapping[tuple[str, str], set[bytes]]) -> bytes:
-    """Write groups in order: kind and how many bytes the name shares with the one before, the rest of it, digests."""
-    out, before = [], b""
-    for (kind, family), digests in sorted(groups.items()):
-        name = b"" if family == FREE else family.encode()
-        app = name if name == before else name[: name.find(b".") + 1]
-        alike = min(len(app), _MOST_ALIKE) if before.startswith(app) else 0
-        out.append(b"%c%c%b" % (_KINDS.index(kind) << 5 | alike, len(name) - alike, name[alike:]))
-        if kind in _WITH_DIGESTS:
-            fields = b"".join(sorted(digests))
-            count = len(fields) // 8
-            out.append((b"%c" % count if count < _MANY else b"%c%b" % (_MANY, count.to_bytes(4, "big"))) + fields)
-        before = name
-    return b"".join(out)
-
-
-def merge(texts: Iterable[str], blobs: Iterable[bytes]) -> bytes:
-    """Join dependencies given as text with encoded ones; more than 32 rows or slices of a table are the table."""
-    groups: dict[tuple[str, str], set[bytes]] = {}
-    for blob in (encode(texts), *blobs):
-        for kind, family, digests in _decoded(blob):
-            groups.setdefault((kind, family), set()).update(digests)
-    for kind, family in list(groups):
-        if kind in "rs" and len(groups[kind, family]) > MAX_ROWS:
-            groups["t", family] = set()
-    return _written({(k, f): d for (k, f), d in groups.items() if k not in "rs" or ("t", f) not in groups})
-
-
-class _Group(NamedTuple):
-    """Where a family stands in encoded dependencies."""
-
-    kind: str
-    name: bytes
-    start: int
-    """Where the part of its name begins that is written out."""
-    fields: int
-    """Where its digests begin."""
-    many: int
-
-
-def _groups(blob: bytes) -> Iterable[_Group]:
-    at, name = 0, b""
-    while at < len(blob):
-        kind, alike, length = _KINDS[blob[at] >> 5], blob[at] & _MOST_ALIKE, blob[at + 1]
-        start = at + 2
-        name, at, count = name[:alike] + blob[start : start + length], start + length, 0
-        if kind in _WITH_DIGESTS:
-            count, at = blob[at], at + 1
-        if count == _MANY:
-            count, at = int.from_bytes(blob[at : at + 4], "big"), at + 4
-        if len(name) != alike + length or len(blob) < at + 8 * count:
-            raise ValueError("These bytes are no dependencies: they end too early.")
-        yield _Group(kind, name, start, at, count)
-        at += 8 * count
-
-
-def _decoded(blob: bytes) -> Iterable[tuple[str, str, list[bytes]]]:
-    for kind, name, _, at, count in _groups(blob):
-        yield kind, name.decode() or FREE, [blob[at + 8 * n : at + 8 * n + 8] for n in range(count)]
-
-
-def longest_in(key: bytes, blob: bytes) -> tuple[int, int, int] | None:
-    """Return which name in encoded dependencies stands in a key too: where here, where there, and how long it is."""
-    best = 0, 0, 2
-    for _, name, start, _, _ in _groups(blob):
-        if len(name) > best[2] and blob[start - 1] == len(name) and name in key:
-            best = start, key.index(name), len(name)
-    return best if best[0] else None
-
-
-def layout(blob: bytes) -> Layout:
-    """Return where to look for the points of encoded dependencies, whole things above them included.
-
-    Raises ValueError for bytes that are no dependencies.
-    """
-    try:
-        return _layout(blob) if len(blob) <= LONGEST_KEPT else _layout.__wrapped__(blob)
-    except IndexError as error:
-        raise ValueError("These bytes are no dependencies.") from error
-
-
-@lru_cache(maxsize=16384)
-def _layout(blob: bytes) -> Layout:
-    whole = {EVERYTHING}
-    places: dict[bytes, list[bytes]] = {}
-    for kind, family, digests in _decoded(blob):
-        mark, inner = tenant_of(family)
-        if kind in "trs":
-            whole.add(database_of(family))
-        if mark:
-            whole.add(f"{mark}{EVERYTHING}")
-        if mark and kind in "trsn":
-            whole.add(for_all(inner))
-        if kind in _ABOVE:
-            whole.add(_ABOVE[kind].format(family))
-        for one in digests:
-            places.setdefault(place_of(family, one), []).append(one)
-    return Layout(
-        tuple(name.encode() for name in sorted(whole)),
-        tuple((place, tuple(digests)) for place, digests in sorted(places.items())),
-    )
-
-
-def readable(blob: bytes) -> list[str]:
-    """Return encoded dependencies for people to read; rows and slices are digests, so they are counted."""
-    names = {
-        "t": "{}",
-        "n": "{}",
-        "r": "{} ({} rows)",
-        "s": "{} ({} slices)",
-        "m": "{} ({} calls)",
-        "f": "{1} free tags",
-    }
-    return [names[kind].format(family, len(digests)) for kind, family, digests in _decoded(blob)]
-
-
-def families(blob: bytes) -> set[str]:
-    """Return the families (tables, doors, free strings) of encoded dependencies."""
-    return {family for _, family, _ in _decoded(blob)}
-
-
-def touches(blob: bytes, targets: Iterable[str]) -> bool:
-    """Tell whether invalidating `targets` makes an entry with these dependencies stale."""
-    where = layout(blob)
-    for text in targets:
-        tag = parse(text)
-        if not tag.digest:
-            if tag.text.encode() in where.whole:
-                return True
-        elif any(tag.digest in digests for _, digests in where.places):
-            return True
-    return False

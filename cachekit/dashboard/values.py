@@ -10,12 +10,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from cachekit import browser
+from cachekit.core.dependencies import readable
 from cachekit.core.entry import NEVER, Header, unseal
 from cachekit.core.formats import JSON, PICKLE
 from cachekit.core.packing import MARK, PAGE, ROW, ROWS
 from cachekit.core.rowcodec import RowCodec
 from cachekit.core.scalars import BYTES, MARKED, TEXT
-from cachekit.core.tags import readable
 from cachekit.dashboard import reveal, words
 from cachekit.signing import pickles
 from cachekit.stores.listing import Value

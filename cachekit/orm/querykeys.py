@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any
 
 import django
@@ -45,7 +44,7 @@ def text_of(queryset: Any, using: str, what: str, shape: tuple[Any, ...] | None,
     here = surroundings() if local else ()
     if shape is not None:
         told = repr((RELEASE, what, primary_of(using), shape, *here)).encode("utf-8", "surrogatepass")
-        return blake2b(told, digest_size=16).hexdigest()
+        return keys.shortened(told)
     try:
         return keys.fingerprint(RELEASE, what, *here, *_identity(queryset))
     except (EmptyResultSet, InvalidKey):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from cachekit.core import tags
+from cachekit.core import dependencies
 from cachekit.core.entry import NEVER
 from cachekit.stores.scripts import Ask, Exchange
 from cachekit.stores.wire import pack, raised
@@ -31,14 +31,14 @@ class Asking:
             return known
         if len(self._asks) > 4096:
             self._asks.clear()
-        return self._keep(blob, self._question(tags.layout(blob), frozenset()))
+        return self._keep(blob, self._question(dependencies.layout(blob), frozenset()))
 
     def _keep(self, blob: bytes, ask: Ask) -> Ask:
-        if len(blob) <= tags.LONGEST_KEPT:
+        if len(blob) <= dependencies.LONGEST_KEPT:
             self._asks[blob] = ask
         return ask
 
-    def _question(self, layout: tags.Layout, known: frozenset[bytes]) -> Ask:
+    def _question(self, layout: dependencies.Layout, known: frozenset[bytes]) -> Ask:
         births = [b"^" + place for place, _ in layout.places]
         commands = [pack("HMGET", self.root, "epoch", "last", *births, *layout.whole)]
         for place, digests in layout.places:
@@ -56,8 +56,14 @@ class Asking:
         return ask, replies
 
     def points(self, ask: Ask, replies: Sequence[Any]) -> tuple[bytes, int, int]:
-        """Return epoch, last and the newest point; NEVER as the point where a bucket was lost."""
-        root = raised(replies)[0]
+        """Return epoch, last and the newest point; NEVER as the point where a bucket was lost, or holds no numbers."""
+        try:
+            return self._points(ask, raised(replies))
+        except ValueError:  # somebody else wrote there
+            return replies[0][0] or b"", 0, NEVER
+
+    def _points(self, ask: Ask, replies: Sequence[Any]) -> tuple[bytes, int, int]:
+        root = replies[0]
         epoch, last, count = root[0] or b"", int(root[1] or 0), len(ask.layout.places)
         newest = max((int(point) for point in root[2 + count :] if point is not None), default=0)
         if not ask.known:
@@ -75,6 +81,6 @@ class Asking:
         """Note the tags of an entry, so that they are asked about with it."""
         if len(self._seen) > 50_000:
             self._seen.clear()
-        if len(blob) <= tags.LONGEST_KEPT:
+        if len(blob) <= dependencies.LONGEST_KEPT:
             self._seen[key] = blob
         return blob

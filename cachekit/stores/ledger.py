@@ -14,8 +14,8 @@ from cachekit.core.entry import NEVER, Found, unseal
 from cachekit.core.mirror import Beat
 from cachekit.stores import scripts
 from cachekit.stores.asking import Asking
-from cachekit.stores.scripts import Exchange, Talk, places, told_as
-from cachekit.stores.wire import code_of, pack, raised
+from cachekit.stores.scripts import Exchange, Talk, placed, told_as
+from cachekit.stores.wire import code_of, framed, pack, raised
 
 BUCKET_LIMIT = 100_000 // tags.BUCKETS
 NAMELESS = b"?"
@@ -183,7 +183,7 @@ class Ledger(Asking):
         noted = (f"{{{self.prefix}}}:settled:{step.settles}",) if step.settles else ()
         keys = (self.root, self.events, *noted)
         try:
-            point = yield from self._run("invalidate", keys, new_epoch(), BUCKET_LIMIT, *told, *places(step.tags))
+            point = yield from self._run("invalidate", keys, new_epoch(), BUCKET_LIMIT, *told, texts=step.tags)
         except ResponseError as error:
             if code_of(error) != "OOM":  # what else refuses this refuses DEL too
                 raise
@@ -203,7 +203,7 @@ class Ledger(Asking):
         told = (int(step.lease * 1_000_000), step.transaction, told_as(step.tags))
         keys = (self.root, self.events)
         try:
-            yield from self._run("intend", keys, new_epoch(), BUCKET_LIMIT, *told, *places(step.tags))
+            yield from self._run("intend", keys, new_epoch(), BUCKET_LIMIT, *told, texts=step.tags)
         except ResponseError as error:
             if code_of(error) != "OOM":
                 raise
@@ -215,20 +215,24 @@ class Ledger(Asking):
     def withdraw(self, step: steps.Withdraw) -> Talk:
         """Take intents back."""
         keys = (self.root, self.events)
-        yield from self._run("withdraw", keys, new_epoch(), BUCKET_LIMIT, step.transaction, *places(step.tags))
+        yield from self._run("withdraw", keys, new_epoch(), BUCKET_LIMIT, step.transaction, texts=step.tags)
 
     def _run(
         self,
         name: str,
         keys: tuple[str, ...],
         *arguments: bytes | str | int,
+        texts: Sequence[str] = (),
         farewell: Callable[[], bytes] | None = None,
     ) -> Talk:
         known = scripts.script(name)
-        rest = (len(keys), *keys, *arguments)
-        (reply,) = yield Exchange(pack("EVALSHA", known.sha, *rest), 1, farewell=farewell)
+        count = 3 + len(keys) + len(arguments) + 2 * len(texts)
+        rest = framed(arguments) + b"".join(map(placed, texts))
+        called = b"*%d\r\n%b%b" % (count, scripts.called(known.sha, keys), rest)
+        (reply,) = yield Exchange(called, 1, farewell=farewell)
         if isinstance(reply, NoScriptError):
-            (reply,) = yield Exchange(pack("EVAL", known.source, *rest), 1, farewell=farewell)
+            whole = b"*%d\r\n%b%b" % (count, framed(("EVAL", known.source, len(keys), *keys)), rest)
+            (reply,) = yield Exchange(whole, 1, farewell=farewell)
         if isinstance(reply, ResponseError):
             raise reply
         return reply

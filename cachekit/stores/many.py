@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cachekit.core import steps, tags
+from cachekit.core import dependencies, steps
 from cachekit.core.entry import NEVER, Found, Header, unseal
 from cachekit.stores.ledger import Ledger
 from cachekit.stores.scripts import Exchange, Talk
@@ -28,7 +28,7 @@ class Question:
     """The points of some tags: what to ask of the root, and of the buckets that are known to exist."""
 
     def __init__(self, root: str, blobs: Iterable[bytes], known: set[bytes]) -> None:
-        layouts = [tags.layout(blob) for blob in blobs]
+        layouts = [dependencies.layout(blob) for blob in blobs]
         self.whole = tuple(dict.fromkeys(name for one in layouts for name in one.whole))
         wanted: dict[bytes, dict[bytes, None]] = {}
         for layout in layouts:
@@ -49,19 +49,19 @@ class Points:
         root = replies[0]
         count = len(question.places)
         self.epoch: bytes = root[0] or b""
-        self.last = int(root[1] or 0)
+        self.last = 0 if _number(root[1]) == NEVER else int(root[1] or 0)
         births = zip(question.places, root[2 : 2 + count], strict=True)
         self.born = {place for place, birth in births if birth is not None}
-        self._whole = dict(zip(question.whole, (int(point or 0) for point in root[2 + count :]), strict=True))
+        self._whole = dict(zip(question.whole, map(_number, root[2 + count :]), strict=True))
         self._buckets: dict[bytes, dict[bytes, int]] = {}
         for place, bucket in zip(question.asked, replies[1:], strict=True):
             if bucket[0] is not None:
                 names = (b"f", *question.places[place])
-                self._buckets[place] = dict(zip(names, (int(point or 0) for point in bucket), strict=True))
+                self._buckets[place] = dict(zip(names, map(_number, bucket), strict=True))
 
     def newest(self, blob: bytes) -> int:
         """Return the newest point among an entry's tags; NEVER where a bucket was lost."""
-        layout = tags.layout(blob)
+        layout = dependencies.layout(blob)
         newest = max(self._whole[name] for name in layout.whole)
         for place, digests in layout.places:
             bucket = self._buckets.get(place)
@@ -118,7 +118,7 @@ class Many:
 
     def _covers(self, question: Question, blobs: Iterable[bytes]) -> bool:
         for blob in blobs:
-            layout = tags.layout(blob)
+            layout = dependencies.layout(blob)
             if not set(layout.whole) <= set(question.whole):
                 return False
             for place, digests in layout.places:
@@ -130,8 +130,16 @@ class Many:
         if len(self._seen) > 50_000:
             self._seen.clear()
         for key, (header, _) in zip(keys, entries, strict=True):
-            if header is not None and len(header.tags) <= tags.LONGEST_KEPT:
+            if header is not None and len(header.tags) <= dependencies.LONGEST_KEPT:
                 self._seen[key] = header.tags
+
+
+def _number(point: bytes | None) -> int:
+    """Return a point, none as 0; what somebody else has written there lies after everything."""
+    try:
+        return int(point or 0)
+    except ValueError:
+        return NEVER
 
 
 def _found(points: Points, header: Header | None, payload: bytes, since: int) -> Found:
@@ -142,7 +150,7 @@ def _found(points: Points, header: Header | None, payload: bytes, since: int) ->
 def _readable(header: Header | None, payload: bytes) -> tuple[Header | None, bytes]:
     if header is not None:
         try:
-            tags.layout(header.tags)
+            dependencies.layout(header.tags)
         except ValueError:  # somebody else wrote this
             return None, b""
     return header, payload

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from cachekit.core import steps, tags
+from cachekit.core import dependencies, steps, tags
 from cachekit.core.entry import Found, unseal
 from cachekit.core.samples import Samples
 from cachekit.stores.base import Promise
@@ -183,7 +183,7 @@ class MemoryStore:
             self._points[tag.digest or tag.text.encode()] = point
 
     def _newest(self, blob: bytes) -> int:
-        where = tags.layout(blob)
+        where = dependencies.layout(blob)
         known = [self._points.get(name, 0) for name in where.whole]
         known += [self._points.get(one, 0) for _, digests in where.places for one in digests]
         return max(self._floor, *known)

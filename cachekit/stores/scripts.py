@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cachekit.core import tags
+from cachekit.core import dependencies, tags
+from cachekit.stores.wire import framed
 
-MOVING = ("invalidate", "intend", "withdraw", "attach")
+MOVING = ("invalidate", "intend", "withdraw", "attach", "tell")
 """The scripts that move points, or tell what was."""
 
 
@@ -35,7 +36,7 @@ class Ask(NamedTuple):
 
     payload: bytes
     replies: int
-    layout: tags.Layout
+    layout: dependencies.Layout
     known: frozenset[bytes]
     """The buckets that are asked for."""
 
@@ -62,13 +63,17 @@ def script(name: str) -> Script:
     return Script(source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-def places(texts: Sequence[str]) -> list[bytes | str]:
-    """Return where the points of tags stand, as pairs: the bucket (nothing for the root), and the field."""
-    pairs: list[bytes | str] = []
-    for text in texts:
-        tag = tags.parse(text)
-        pairs += [tags.place_of(tag.family, tag.digest) if tag.digest else b"", tag.digest or tag.text]
-    return pairs
+@lru_cache(maxsize=4096)
+def placed(text: str) -> bytes:
+    """Return where the point of a tag stands, packed: the bucket (nothing for the root), and the field."""
+    tag = tags.parse(text)
+    return framed((tags.place_of(tag.family, tag.digest) if tag.digest else b"", tag.digest or tag.text))
+
+
+@lru_cache(maxsize=256)
+def called(sha: str, keys: tuple[str, ...]) -> bytes:
+    """Return how a call of a script begins, packed."""
+    return framed(("EVALSHA", sha, len(keys), *keys))
 
 
 def told_as(texts: Sequence[str]) -> str:

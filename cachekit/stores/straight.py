@@ -56,6 +56,15 @@ class Straight:
             raise RedisConnectionError(f"Error while talking to the server: {error}") from error
         return answers
 
+    def say(self, payload: bytes) -> None:
+        """Send, and leave the replies to be read later. Raises redis-py's errors."""
+        try:
+            self._send(payload)
+        except (TimeoutError, BlockingIOError) as error:
+            raise RedisTimeoutError("Timeout writing to socket") from error
+        except OSError as error:
+            raise RedisConnectionError(f"Error while talking to the server: {error}") from error
+
     def waited(self) -> None:
         """Undo what redis-py does to the socket where a command had a timeout of its own."""
         if self._is_systems:

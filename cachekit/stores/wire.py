@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 from redis.connection import ConnectionPool
@@ -29,9 +29,17 @@ Greeting = Callable[[], Generator[Any, list[Any], Any]]
 
 def pack(*parts: Packable) -> bytes:
     """Encode one command."""
-    out = [b"*%d\r\n" % len(parts)]
+    return b"*%d\r\n%b" % (len(parts), framed(parts))
+
+
+def framed(parts: Iterable[Packable]) -> bytes:
+    """Encode parts of a command."""
+    out = []
     for part in parts:
-        data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
+        if type(part) is str:
+            data = part.encode("utf-8", "surrogatepass")
+        else:
+            data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
         out.append(b"$%d\r\n%b\r\n" % (len(data), data))
     return b"".join(out)
 
@@ -89,11 +97,18 @@ class Line:
         if timeout is None and self._straight is not None:
             return self._straight.ask(payload, replies)
         if payload:
-            self.connection.send_packed_command([payload], check_health=False)
+            self.send(payload)
         answers = _read_each(self.connection, replies, timeout)
         if timeout is not None and self._straight is not None:
             self._straight.waited()
         return answers
+
+    def send(self, payload: bytes) -> None:
+        """Send, and leave the replies to be read by whoever talks next. Raises redis-py's errors."""
+        if self._straight is None:
+            self.connection.send_packed_command([payload], check_health=False)
+        else:
+            self._straight.say(payload)
 
     def lost(self) -> None:
         """Tell those who posted something that no answer will come."""
@@ -149,7 +164,7 @@ class Wire:
         """
         line = self._idle() or self._new()
         try:
-            line.connection.send_packed_command([payload], check_health=False)
+            line.send(payload)
         except BaseException:
             self._give_back(line)
             raise

@@ -8,6 +8,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
+from cachekit.core import dependencies
 from cachekit.stores import scripts
 from tests.consistency import scripts_model
 
@@ -15,6 +16,12 @@ SCRIPTS = ("attach", "begin", "intend", "invalidate", "mend", "release", "renew"
 LONGEST_KEPT = 2048
 Told = tuple[bytes, list[bytes]]
 """One event of a stream: its name there, fields and values in turn."""
+
+
+def forget_places() -> None:
+    """Forget in which buckets points stand: their number is another now."""
+    for memo in (dependencies._layout, dependencies._buckets, scripts.placed):
+        memo.cache_clear()
 
 
 class RedisModel:

@@ -14,13 +14,13 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
-from cachekit.core import steps, tags
+from cachekit.core import dependencies, steps, tags
 from cachekit.core.entry import NEVER, Header, seal
 from cachekit.stores import ledger, scripts
 from cachekit.stores.ledger import Ledger
 from cachekit.stores.scripts import Script, Talk
 from cachekit.stores.wire import Wire
-from tests.consistency.redis_model import RedisModel
+from tests.consistency.redis_model import RedisModel, forget_places
 from tests.servers import Valkey
 
 TIME = "local t = redis.call('TIME')\n  return t[1] * 1000000 + t[2]"
@@ -49,7 +49,7 @@ MUTATIONS = (
     ("intend", "math.max(point, held(place, field))", "point"),
     ("withdraw", "greatest = math.max(greatest, tonumber(other))", ""),
     ("attach", "written ~= run_id()", "not written"),
-    ("mend", "redis.call('HSETNX', root .. ':' .. ARGV[i], 'f', stamp)", ""),
+    ("mend", "redis.call('HSETNX', bucket, 'f', stamp)", ""),
     ("ledger", "redis.call('HSET', root, '*', moved, '>', moved)", ""),
     ("ledger", "last > now + SKEW", "false"),
 )
@@ -151,7 +151,7 @@ class Pair:
         """Make up a step."""
         rng = self.rng
         some = tuple(rng.sample(TAGS, rng.randrange(1, 4)))
-        on = tags.encode(rng.sample(DEPENDENCIES, rng.randrange(1, 4)))
+        on = dependencies.encode(rng.sample(DEPENDENCIES, rng.randrange(1, 4)))
         key, transaction = rng.choice(("pair:a", "pair:b")), rng.choice(TRANSACTIONS)
         point = self.time - rng.randrange(3)
         header = Header(b"an epoch", point, point, NEVER, 1, on)
@@ -201,13 +201,13 @@ def pair_of(server: Valkey, seed: int, part: str = "", right: str = "", wrong: s
         patch.setattr(scripts, "script", script)
         patch.setattr(ledger, "BUCKET_LIMIT", LIMIT)
         patch.setattr(tags, "BUCKETS", 2)
-        tags._layout.cache_clear()
+        forget_places()
         pair = Pair(server, seed)
         patch.setattr(ledger, "os", SimpleNamespace(urandom=pair.urandom))
         try:
             yield pair
         finally:
-            tags._layout.cache_clear()
+            forget_places()
             pair.wire.drop()
             pair.client.close()
 

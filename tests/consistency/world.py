@@ -20,7 +20,7 @@ from tests.consistency.auditor import Auditor
 from tests.consistency.database import ALIAS, REPLICA, STATEMENT, Boxed, Connection, Database, outbox_of
 from tests.consistency.hub import SECOND, Actor, Hub, Landing, Process
 from tests.consistency.network import Network
-from tests.consistency.redis_model import RedisModel
+from tests.consistency.redis_model import RedisModel, forget_places
 from tests.consistency.scenarios import Scenario
 
 
@@ -119,8 +119,8 @@ class World:
             for module, name, value in self._plugs():
                 stack.callback(setattr, module, name, getattr(module, name))
                 setattr(module, name, value)
-            stack.callback(tags._layout.cache_clear)
-            tags._layout.cache_clear()
+            stack.callback(forget_places)
+            forget_places()
             try:
                 yield
             finally:
@@ -129,7 +129,7 @@ class World:
     def _plugs(self) -> Iterator[tuple[Any, str, Any]]:
         hub, rng = self.hub, self.rng
         telling = SimpleNamespace(**{name: getattr(hooks, name) for name in dir(hooks) if name[0].isupper()})
-        telling.tell = self._told
+        telling.looked_up = telling.tell = self._told
         clock = SimpleNamespace(
             monotonic=hub.monotonic,
             time_ns=lambda: (hub.now + self.here.skew) * 1000,
@@ -171,7 +171,7 @@ class World:
         for module in (databases, replicas):
             yield module, "replicas", lambda: behind or {}
         yield ongoing, "_local", ActorLocal()
-        yield early, "uuid4", lambda: SimpleNamespace(hex=rng.randbytes(8).hex())
+        yield early, "token_hex", lambda size: rng.randbytes(size).hex()
         yield early, "ENOUGH", early.ENOUGH if self.seed % 2 else 0
         yield transactions, "connections", SimpleNamespace(settings={ALIAS: {}, REPLICA: {}})
         yield transactions, "outbox", outbox_of(self.database, lambda: hub.current().write)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from cachekit.core import tags
+from cachekit.core import dependencies
 from cachekit.core.capture import Capture, capturing, current, depend
 from cachekit.core.entry import NEVER, Header
 from cachekit.exceptions import InvalidTag
 
 EPOCH = b"epoch-01"
-INNER = Header(EPOCH, read_point=80, oldest=70, expiry=500, cost=1, tags=tags.encode(["a.b#1"]))
+INNER = Header(EPOCH, read_point=80, oldest=70, expiry=500, cost=1, tags=dependencies.encode(["a.b#1"]))
 
 
 def test_an_inner_entry_hands_on_tags_point_age_and_expiry() -> None:
@@ -19,7 +19,7 @@ def test_an_inner_entry_hands_on_tags_point_age_and_expiry() -> None:
     capture.take_in(INNER, 90)
 
     assert (capture.read_point, capture.oldest, capture.expiry) == (90, 70, 500)
-    assert capture.tags == tags.encode(["homepage", "a.b#1"])
+    assert capture.tags == dependencies.encode(["homepage", "a.b#1"])
     assert not capture.obstacle
 
 
@@ -63,7 +63,7 @@ def test_reads_inside_a_hole_are_not_collected() -> None:
             depend("unseen")
             assert current.get() is None
 
-    assert capture.tags == tags.encode(["seen"])
+    assert capture.tags == dependencies.encode(["seen"])
     assert current.get() is None
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from cachekit.core.mirror import MAX_LAG, Beat, Event, Mirror, name_of, names_of
-from cachekit.core.tags import encode
+from cachekit.core.dependencies import encode
+from cachekit.core.mirror import MAX_LAG, MOST_DOUBTS, Beat, Event, Mirror, name_of, names_of
 
 EPOCH = b"an epoch"
 BOOK = name_of("zoo.book")
@@ -98,6 +98,20 @@ def test_own_writes_are_unknown_until_a_later_question_is_answered() -> None:
     assert not mirror.shows(NAMES, EPOCH, 1100, 0)
     assert mirror.prove(Beat(EPOCH, 7, 1200), 6.5)
     assert mirror.shows(NAMES, EPOCH, 1100, 0)
+
+
+def test_own_writes_do_not_pile_up_where_nobody_follows() -> None:
+    mirror = following()
+    for number in range(3):
+        mirror.doubt([f"zoo.book#{number}-{one}" for one in range(MOST_DOUBTS)], 6.5 + number)
+
+    assert len(mirror._doubts) == MOST_DOUBTS
+    assert not mirror.shows(NAMES, EPOCH, 1100, 0)  # any may have been written
+    assert mirror.prove(Beat(EPOCH, 7, 1200), 8.0)
+    assert not mirror.shows(NAMES, EPOCH, 1100, 0)
+    assert mirror.prove(Beat(EPOCH, 7, 1200), 8.5)
+    assert mirror.shows(NAMES, EPOCH, 1100, 0)
+    assert not mirror._doubts
 
 
 def test_what_no_relay_attests_is_shown_while_it_is_young() -> None:

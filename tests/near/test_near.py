@@ -14,10 +14,10 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from cachekit import cached, cached_query, computing, invalidate
+from cachekit.core.dependencies import encode
 from cachekit.core.entry import NEVER, Header
 from cachekit.core.mirror import Mirror
 from cachekit.core.steps import Invalidate
-from cachekit.core.tags import encode
 from cachekit.near import LEAST_BYTES, Kept, Near, near_for
 from cachekit.stores import store_for
 from cachekit.stores.redis import RedisStore

@@ -16,7 +16,7 @@ from django.db.models.functions import Now, Random
 
 from cachekit import CachedQuerySet, cached, hooks
 from cachekit.core.capture import Capture, capturing
-from cachekit.core.tags import encode, readable
+from cachekit.core.dependencies import encode, readable
 from cachekit.orm import sqltext
 from tests.orm.world import ADA, BOX, CAFE, ONE, TWO, populate
 from tests.zoo.models import Author, Book, Country, Novel, Parcel, Place, Restaurant, Tag

@@ -10,7 +10,7 @@ from redis import Redis
 from redis.exceptions import ReadOnlyError
 
 from cachekit import engine
-from cachekit.core import steps, tags
+from cachekit.core import dependencies, steps
 from cachekit.core.entry import NEVER, Header, seal
 from cachekit.exceptions import StoreUnavailable
 from cachekit.stores import store_for
@@ -140,7 +140,7 @@ def test_another_server_is_told_again_what_the_last_one_was_told(server: Valkey,
     with Valkey() as promoted:
         reader = moved_to(promoted, neighbour())
         begun = call(reader.do, steps.Begin("key"))
-        on = tags.encode(["homepage"])
+        on = dependencies.encode(["homepage"])
         header = Header(begun.epoch, begun.read_point, begun.read_point, NEVER, 1, on)
         call(reader.do, steps.Save(reader.key("key"), seal(header, b"old"), 0, on))
         assert reader.load(reader.key("key")).newest <= header.read_point

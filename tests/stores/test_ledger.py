@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cachekit.core import steps, tags
+from cachekit.core import dependencies, steps, tags
 from cachekit.core.entry import NEVER, Header, Verdict, judge, seal
 from cachekit.engine import get_or_set, invalidate
 from cachekit.stores import Store, memory, store_for
@@ -41,7 +41,7 @@ def put(store: Store, key: str, *names: str, call: Call | None = None) -> tuple[
     """Compute and store an entry that depends on these tags."""
     do = store.do if call is None else lambda step: call(store.do, step)
     begun = do(steps.Begin(key))
-    blob = tags.merge(names, [])
+    blob = dependencies.merge(names, [])
     header = Header(begun.epoch, begun.read_point, begun.read_point, NEVER, 0, blob)
     return begun, do(steps.Save(key, seal(header, b"payload"), 0, blob))
 
@@ -162,6 +162,24 @@ def test_a_lost_bucket_is_stale_never_fresh(redis: RedisStore, client: Any, call
     assert saved.newest == NEVER, "what is stored without knowing is born stale"
     put(redis, "k", "homepage", call=call)
     assert verdict(redis, "k", call) is Verdict.FRESH, "saving gave the bucket a floor"
+
+
+@pytest.mark.parametrize("field", ["f", "digest"])
+def test_a_bucket_that_holds_no_numbers_is_lost_and_mended(
+    redis: RedisStore, client: Any, call: Call, field: str
+) -> None:
+    redis.do(steps.Invalidate(("homepage",)))
+    put(redis, "k", "homepage")
+    assert verdict(redis, "k", call) is Verdict.FRESH
+
+    client.hset(bucket_of(redis, "homepage"), "f" if field == "f" else tags.digest("homepage"), b"\xff")
+    assert verdict(redis, "k", call) is Verdict.STALE
+    (many,) = call(redis.do, steps.LoadMany(("k",)))
+    assert judge(many, redis.now()) is Verdict.STALE
+
+    for _ in range(2):  # the first time the bucket is mended, which is to be invalidated now
+        put(redis, "k", "homepage")
+    assert verdict(redis, "k", call) is Verdict.FRESH
 
 
 def test_a_lost_bucket_counts_as_invalidated_when_it_is_written_again(redis: RedisStore, client: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cachekit import engine, gathering
-from cachekit.core import steps, tags
+from cachekit.core import dependencies, steps, tags
 from cachekit.core.entry import NEVER, Header, Verdict, judge, seal
 from cachekit.core.policy import Spec
 from cachekit.engine import invalidate
@@ -26,7 +26,7 @@ def put(store: Store) -> None:
     begun = store.do(steps.Begin("k"))
     saves = []
     for key, names in zip(KEYS, TAGS, strict=True):
-        blob = tags.encode(names)
+        blob = dependencies.encode(names)
         header = Header(begun.epoch, begun.read_point, begun.read_point, NEVER, 0, blob)
         saves.append(steps.Save(key, seal(header, key.encode()), 0, blob))
     store.do(steps.SaveMany(tuple(saves)))
@@ -64,7 +64,7 @@ def test_entries_that_come_to_depend_on_other_things_are_asked_about_again(store
     store.do(steps.Invalidate(("shop.order#7",)))
 
     begun = store.do(steps.Begin("k"))
-    blob = tags.encode(["shop.order#7", "new"])
+    blob = dependencies.encode(["shop.order#7", "new"])
     header = Header(begun.epoch, begun.read_point, begun.read_point, NEVER, 0, blob)
     store.do(steps.Save(KEYS[0], seal(header, KEYS[0].encode()), 0, blob))
     assert verdicts(store, call) == [Verdict.FRESH] * 5

@@ -42,6 +42,7 @@ class Column:
     """A numeric column of a model, and the unique field whose value tells one row from another."""
 
     def __init__(self, model: type[models.Model], field: str, key: str) -> None:
+        _require(model, field)
         self.model = model
         self.field = _field(model, field)
         self.key = _field(model, model._meta.pk.name if key == "pk" else key)
@@ -139,6 +140,20 @@ class Column:
 def _portions(keys: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for start in range(0, len(keys), AT_ONCE):
         yield keys[start : start + AT_ONCE]
+
+
+def _require(model: Any, field: str) -> None:
+    """Raise TypeError where no model or no column is named."""
+    if not (isinstance(model, type) and issubclass(model, models.Model)):
+        raise TypeError(
+            f"WriteBehindCounter takes a model and the name of its column: (Product, 'views'); not {model!r}."
+        )
+    if not field:
+        names = ", ".join(one.name for one in model._meta.fields if isinstance(one, NUMBERS) and not one.primary_key)
+        raise TypeError(
+            f"WriteBehindCounter({model.__name__}) does not say what is counted: name one of its columns"
+            f" that hold numbers ({names or 'it has none'})."
+        )
 
 
 def _field(model: type[models.Model], name: str) -> models.Field[Any, Any]:

@@ -25,7 +25,7 @@ class CachekitConfig(AppConfig):
         post_migrate.connect(_refresh_triggers, sender=self, dispatch_uid="cachekit.triggers")
         logs.install()
         computing.plug(orm.dirty_tags, orm.oldest, orm.apart)
-        invalidation.plug(orm.drained, orm.open_connections)
+        invalidation.plug(orm.drained, orm.open_connections, orm.repeated)
         invalidation.plug_recorder(outbox.record)
         hooks.subscribe(hooks.Lookup, stats.count, many=stats.count_many)
         _hear_of_audits()

@@ -25,6 +25,8 @@ class Kind(NamedTuple):
     key: Callable[..., Any] | None = None
     binds: str = "instance"
     """`instance`, `class` or `nothing`."""
+    advice: str = ""
+    """What to do about an argument that makes no key, where that is not to name another by `key`."""
 
 
 class Function:
@@ -42,7 +44,7 @@ class Function:
         self._door = door
         self._binds = kind.binds
         self._batch: Callable[..., Any] | None = None
-        self._spec_for = locating(function, kind.key, door)
+        self._spec_for = locating(function, kind.key, door, kind.advice)
         self.tag = door.tag
 
     @property

@@ -13,12 +13,13 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.core.exceptions import ImproperlyConfigured
 
 from cachekit import conf, databases, packers, registry, stores, tenants, triggers
-from cachekit.core.policy import NEAR
+from cachekit.core.policy import ALIAS_NEAR, NEAR
 from cachekit.exceptions import ImproperStore, MissingExtra, StoreUnavailable
 from cachekit.orm import opting
 from cachekit.orm.rows import doubts_of
 from cachekit.outbox import health
 from cachekit.outbox.relaying import COMMAND
+from cachekit.stores.streams import refusal_of
 
 KINDS: dict[Any, tuple[type, ...]] = {
     str: (str,),
@@ -237,6 +238,36 @@ def check_relay(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
     found = "only Celery's beat relays, every ten seconds" if known else "no relay runs"
     message = f"CACHEKIT['MAX_STALENESS'] is {bound:g}, but {found}: older entries are computed anew."
     return [Warning(message, hint="Run manage.py cachekit relay.", id="cachekit.W002")]
+
+
+@register(Tags.caches, deploy=True)
+def check_streams(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Check that the ledgers' events can be followed: `check --deploy`, since it asks the caches."""
+    found: list[CheckMessage] = []
+    for alias in stores.aliases():
+        try:
+            refusal = refusal_of(stores.store_for(alias))
+        except (StoreUnavailable, MissingExtra, ImproperlyConfigured):
+            continue
+        if refusal:
+            message = (
+                f"Near values of the cache '{alias}' are asked for each time: its stream cannot be read. {refusal}"
+            )
+            hint = "Let the user and every proxy on the way pass XREVRANGE and XREAD … BLOCK, or leave out near=."
+            found.append(Warning(message, hint=hint, id="cachekit.W006"))
+    return found
+
+
+@register(Tags.caches)
+def check_near(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Check what OPTIONS["NEAR"] of the aliases says."""
+    found: list[CheckMessage] = []
+    for alias in stores.aliases():
+        value = settings.CACHES[alias].get("OPTIONS", {}).get("NEAR", False)
+        if value not in ALIAS_NEAR:
+            message = f"CACHES['{alias}']['OPTIONS']['NEAR'] must be True, False, 'hot' or 'tell', not {value!r}"
+            found.append(Error(message, hint="See docs/how-to/keep-values-near.md.", id="cachekit.E011"))
+    return found
 
 
 @register(Tags.caches)

@@ -10,6 +10,9 @@ class CachekitError(Exception):
 class StoreUnavailable(CachekitError):
     """The cache server cannot be reached, does not answer in time, or refuses to write."""
 
+    hung = False
+    """Whether it was waited for in vain, so that to ask once more would mean to wait once more."""
+
 
 class MissingExtra(CachekitError, ImportError):
     """A feature was used whose optional dependency is not installed."""

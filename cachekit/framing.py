@@ -10,12 +10,16 @@ from cachekit import passed
 from cachekit.core import keys
 from cachekit.core.missing import MISSING
 from cachekit.core.policy import Spec
+from cachekit.exceptions import InvalidKey
 from cachekit.specs import Door
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 AT_ONCE = 1000
 """So many calls are asked for in one round trip, and computed by one call of a batch function."""
+
+BY_KEY = "Or name what matters of the arguments: @cached(key=lambda self, x: (self.name, x))."
+BY_ITS_KEY = "Have key= return these."
 
 
 class Asked(NamedTuple):
@@ -62,10 +66,14 @@ def in_order(name: str, made: Any, items: list[Any]) -> list[Any]:
 
 
 def locating(
-    function: Callable[..., Any], key: Callable[..., Any] | None, door: Door
+    function: Callable[..., Any], key: Callable[..., Any] | None, door: Door, advice: str = ""
 ) -> Callable[[Args, Kwargs], Spec]:
-    """Return what finds where a call is kept; plain positional arguments that were seen before cost no hashing."""
+    """Return what finds where a call is kept; plain positional arguments that were seen before cost no hashing.
+
+    `advice` is for who calls with what makes no key.
+    """
     frame = _framing(function, key)
+    advice = advice or (BY_KEY if key is None else BY_ITS_KEY)
 
     def spec_for(args: Args, kwargs: Kwargs) -> Spec:
         if kwargs or key is not None:
@@ -82,7 +90,10 @@ def locating(
         return spec
 
     def made(args: Args, kwargs: Kwargs) -> Spec:
-        call = frame(args, kwargs)
+        try:
+            call = frame(args, kwargs)
+        except InvalidKey as error:
+            raise InvalidKey(f"{error} {advice}") from error
         if not call:
             return door.spec()
         return door.spec(call, own_tags=(*passed.row_tags((*args, *kwargs.values())), f"{door.tag}#{call}"))

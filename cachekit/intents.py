@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from functools import partial
+from typing import NamedTuple
 
 from cachekit import tenants
 from cachekit.core.steps import Intend, Withdraw
@@ -11,36 +13,66 @@ from cachekit.stores import aliases, store_for
 from cachekit.stores.base import Promise
 
 
-def announce(told: Collection[str], mark: str) -> list[str]:
-    """Put intents: a commit that changes these tags is about to come. Return the aliases that have not got them."""
-    return _everywhere(Intend(tuple(tenants.spread(told)), mark))
+class Ending(NamedTuple):
+    """How a transaction that has put intents under a `mark` ends them, once it has committed."""
+
+    mark: str = ""
+    waits: bool = True
+    """Who does not has intents that stand until they are settled: nothing is stale, however long that takes."""
+    hung: Collection[str] = ()
+    """Aliases whose servers were waited for in vain just now: that is left to the courier."""
 
 
-def withdraw(told: Collection[str], mark: str) -> None:
-    """Take intents back: the commit was refused. Where that fails they pass by themselves."""
-    _everywhere(Withdraw(tuple(tenants.spread(told)), mark))
+NO_TRANSACTION = Ending()
 
 
-def promised(told: Collection[str], mark: str) -> list[Promise]:
-    """Send intents and do not wait: each promise waits for one cache, and tells whether they stand there."""
-    step, made = Intend(tuple(tenants.spread(told)), mark), []
-    for one in aliases():
+def announce(told: Collection[str], mark: str, only: Collection[str] = ()) -> dict[str, bool]:
+    """Put intents: a commit that changes these tags is about to come.
+
+    Return the aliases that have not got them, and of each whether it hangs: nobody should wait for it twice.
+    """
+    return _done(Intend(tuple(tenants.spread(told)), mark), only or aliases())
+
+
+def withdraw(told: Collection[str], mark: str, but: Collection[str] = ()) -> None:
+    """Take intents back: the commit was refused. Where that fails, or is not tried, they pass by themselves."""
+    _done(Withdraw(tuple(tenants.spread(told)), mark), [one for one in aliases() if one not in but])
+
+
+def promised(told: Collection[str], mark: str) -> list[tuple[str, Promise]]:
+    """Send intents and do not wait: each alias has a promise, which waits for it and tells whether they stand there."""
+    step = Intend(tuple(tenants.spread(told)), mark)
+    return [(one, _sent(one, step)) for one in aliases()]
+
+
+def fallen(promises: Iterable[tuple[str, Promise]]) -> dict[str, bool]:
+    """Return the aliases where promised intents do not stand, as `announce` does."""
+    found = {}
+    for one, stands in promises:
         try:
-            made.append(store_for(one).promise(step))
-        except StoreUnavailable:
-            made.append(_broken)
-    return made
+            if not stands():
+                found[one] = False
+        except StoreUnavailable as error:
+            found[one] = error.hung
+    return found
 
 
-def _broken() -> bool:
-    return False
+def _sent(alias: str, step: Intend) -> Promise:
+    try:
+        return store_for(alias).promise(step)
+    except StoreUnavailable as error:
+        return partial(_break, error)
 
 
-def _everywhere(step: Intend | Withdraw) -> list[str]:
-    missed = []
-    for one in aliases():
+def _break(error: StoreUnavailable) -> bool:
+    raise error
+
+
+def _done(step: Intend | Withdraw, where: Iterable[str]) -> dict[str, bool]:
+    missed = {}
+    for one in where:
         try:
             store_for(one).do(step)
-        except StoreUnavailable:
-            missed.append(one)
+        except StoreUnavailable as error:
+            missed[one] = error.hung
     return missed

@@ -19,6 +19,7 @@ from cachekit.conf import conf
 from cachekit.core.steps import Begin, Invalidate
 from cachekit.core.tags import EVERYTHING
 from cachekit.exceptions import CachekitError, StoreUnavailable
+from cachekit.intents import NO_TRANSACTION, Ending
 from cachekit.registry import targets_of
 from cachekit.stores import Store, aliases, store_for
 
@@ -33,6 +34,15 @@ drained: Callable[[str], bool] = bool
 open_connections: Callable[[], Iterable[BaseDatabaseWrapper]] = tuple
 """Asks for the connections of the transactions open here; plugged in as above."""
 
+
+def _on_commit(connection: BaseDatabaseWrapper, told: Collection[str], again: Callable[[], object]) -> None:
+    if connection.in_atomic_block:
+        connection.on_commit(again, robust=True)
+
+
+repeated: Callable[[BaseDatabaseWrapper, Collection[str], Callable[[], object]], None] = _on_commit
+"""Has what was invalidated in a connection's open transaction told once more at its commit; plugged in as above."""
+
 recorder: Callable[[Collection[str], Collection[str]], str] | None = None
 """Writes what is invalidated by hand into the outbox, where everything passes through it, and returns the name by which
 the relay learns that it is told; plugged in as above."""
@@ -45,10 +55,14 @@ _courier: tuple[int, threading.Thread] | None = None
 _busy_until = 0.0
 
 
-def plug(relays: Callable[[str], bool], opened: Callable[[], Iterable[BaseDatabaseWrapper]]) -> None:
-    """Say who knows what the outboxes hold, and which transactions are open."""
-    global drained, open_connections
-    drained, open_connections = relays, opened
+def plug(
+    relays: Callable[[str], bool],
+    opened: Callable[[], Iterable[BaseDatabaseWrapper]],
+    repeats: Callable[[BaseDatabaseWrapper, Collection[str], Callable[[], object]], None],
+) -> None:
+    """Say who knows what the outboxes hold, which transactions are open, and when they commit."""
+    global drained, open_connections, repeated
+    drained, open_connections, repeated = relays, opened, repeats
 
 
 def plug_recorder(records: Callable[[Collection[str], Collection[str]], str]) -> None:
@@ -93,15 +107,14 @@ async def ainvalidate(*things: Any, why: str = "", by: str = "", alias: str = ""
 
 
 def _repeated(told: Collection[str], why: str, by: str, only: Collection[str]) -> Callable[..., Collection[str]]:
-    """Return what invalidates, and have it done once more after the commit of each transaction that is open here.
+    """Return what invalidates, and have it done once more with the commit of each transaction that is open here.
 
     An awaiter's may be open on another thread, which waits for it meanwhile.
     """
     again = partial(invalidate_tags, told, why=why, by=by, only=only)
     here = {id(one): one for one in (*connections.all(initialized_only=True), *open_connections())}
     for connection in here.values():
-        if connection.in_atomic_block:
-            connection.on_commit(again, robust=True)
+        repeated(connection, told, again)
     return again
 
 
@@ -110,21 +123,19 @@ def invalidate_tags(
     *,
     why: str = "",
     by: str = "",
-    mark: str = "",
-    settles: str = "",
     only: Collection[str] = (),
-    waits: bool = True,
+    settles: str = "",
+    ending: Ending = NO_TRANSACTION,
 ) -> list[str]:
     """Invalidate exactly these tags and end a transaction's own intents; return the aliases that have not got it.
 
-    `settles` is the database's name of the transaction: the relay need not tell it again. Who does not wait has put
-    intents that stand until they are settled, however long that takes: nothing is stale meanwhile.
+    `settles` is the database's name of the transaction: the relay need not tell it again.
     """
     missed, told = [], tuple(told)
     try:
-        for one, plain in _steps(told, why, by, mark, only):
+        for one, plain in _steps(told, why, by, ending.mark, only):
             step = plain._replace(settles=settles)
-            if not _done(one, step, waits=waits):
+            if one in ending.hung or not _done(one, step, waits=ending.waits):
                 _keep(one, step)
                 missed.append(one)
     finally:
@@ -222,6 +233,11 @@ def forget() -> None:
 def _steps(tags: Iterable[str], why: str, by: str, mark: str, only: Collection[str]) -> list[tuple[str, Invalidate]]:
     told = tuple(tenants.spread(tags))
     return [(one, Invalidate(told, why, by, mark)) for one in only or aliases()] if told else []
+
+
+def owe(alias: str, step: Invalidate) -> None:
+    """Have a store told as soon as it answers; nothing is read from it before."""
+    _keep(alias, step)
 
 
 def _keep(alias: str, step: Invalidate) -> None:

@@ -137,7 +137,7 @@ def local(
 ) -> Callable[[Callable[P, R]], Local[P, R]]: ...
 
 
-def local(function: Any = None, /, *, maxsize: int = 1024, ttl: float | None = None, policy: str = "lru") -> Any:
+def local(function: Any = ..., /, *, maxsize: int = 1024, ttl: float | None = None, policy: str = "lru") -> Any:
     """Keep what a pure function returns in this process: `@local(maxsize=1024, ttl=60, policy="lfu")`.
 
     `ttl` in seconds, None for no limit; `policy` says what goes first where there is no room: `lru`, `lfu` or `fifo`.
@@ -145,6 +145,10 @@ def local(function: Any = None, /, *, maxsize: int = 1024, ttl: float | None = N
     count by value and type; everybody gets the same object. Nothing invalidates it: for what the database holds there
     is `@cached(near=True)`. Needs the extra `local`. Raises MissingExtra, ValueError, TypeError.
     """
+    if function is not ... and not callable(function):
+        raise TypeError(
+            f"@local is told everything by name: write @local(ttl={function!r}), in seconds; or @local alone."
+        )
     make = _maker(maxsize, ttl, policy)
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -155,7 +159,7 @@ def local(function: Any = None, /, *, maxsize: int = 1024, ttl: float | None = N
         call.cache_info, call.cache_clear = held.info, held.clear
         return call
 
-    return decorate if function is None else decorate(function)
+    return decorate if function is ... else decorate(function)
 
 
 def _maker(maxsize: int, ttl: float | None, policy: str) -> Callable[[int], Any]:

@@ -61,6 +61,10 @@ class Outbox(models.Model):
         return f"{self.pk}: {self.tags[:80]}"
 
 
+CHANGES = "cachekit_change"
+"""On PostgreSQL, the table in which triggers write: see `outbox.changes`."""
+
+
 class RelayState(models.Model):
     """How far this database's outbox was relayed, in one row: a relay locks it while it tells a page."""
 

@@ -17,6 +17,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 D = TypeVar("D")
 Loaded = Mapping[Any, Any] | Sequence[Any]
+BY_NAME = "Ask for it by what names it: products.get(product.code), and have the loader find the rest."
 
 
 class ReadThrough(Generic[K, V]):
@@ -64,9 +65,10 @@ class ReadThrough(Generic[K, V]):
         self.tag = door.tag
         """Invalidating this tag forgets every value."""
         self.awaits = inspect.iscoroutinefunction(loader)
-        self._called = Function(_named(loader), door, Kind())
+        kind = Kind(advice=BY_NAME)
+        self._called = Function(_named(loader), door, kind)
         aload: Any = loader if self.awaits else sync_to_async(loader)
-        self._awaited = AwaitedFunction(_anamed(aload), door, Kind())
+        self._awaited = AwaitedFunction(_anamed(aload), door, kind)
         if batch is not None:
             self._take(batch)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping
 from contextvars import ContextVar
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 from zoneinfo import ZoneInfo
@@ -120,7 +121,8 @@ def policy_of(given: Conf, options: tuple[tuple[str, Any], ...]) -> Policy:
     """Return the policy for these options. Raises ValueError or TypeError for what cannot be meant."""
     known = Options.__annotations__
     if strange := next((name for name, _ in options if name not in known), None):
-        raise TypeError(f"There is no option {strange!r} here; there are {', '.join(sorted(known))}")
+        guess = "".join(f" (did you mean {one!r}?)" for one in get_close_matches(strange, known, n=1))
+        raise TypeError(f"There is no option {strange!r} here{guess}; there are {', '.join(sorted(known))}")
     defaults = {
         "timeout": given.TIMEOUT,
         "negative_timeout": given.NEGATIVE_TIMEOUT,

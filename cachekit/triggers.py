@@ -1,4 +1,4 @@
-"""Triggers in PostgreSQL that write what any client changes into the outbox: psql, COPY, TRUNCATE, cascades."""
+"""Triggers in PostgreSQL that write what any client changes down for the relay: psql, COPY, TRUNCATE, cascades."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db.models import Model
 
 from cachekit import registry
 from cachekit.exceptions import CachekitError
-from cachekit.models import Outbox
+from cachekit.models import CHANGES
 from cachekit.triggersql import TRANSITIONS, told_of
 
 EVENTS = tuple(TRANSITIONS)
@@ -25,14 +25,14 @@ class Unsupported(CachekitError, ValueError):
 
 
 class Place(NamedTuple):
-    """A database and the schema in which its outbox lives: tenants have one each."""
+    """A database and the schema in which its changes are written down: tenants have one each."""
 
     connection: Any
     schema: str
 
     @classmethod
     def of(cls, using: str) -> Place:
-        """Find the outbox. Raises Unsupported."""
+        """Find the table. Raises Unsupported."""
         connection: Any = connections[using]
         if connection.vendor != "postgresql":
             raise Unsupported(f"Database '{using}' is not PostgreSQL: triggers need its transition tables.")
@@ -40,11 +40,11 @@ class Place(NamedTuple):
             cursor.execute(
                 "SELECT quote_ident(nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
                 " WHERE c.oid = to_regclass(%s)",
-                [connection.ops.quote_name(Outbox._meta.db_table)],
+                [connection.ops.quote_name(CHANGES)],
             )
             found = cursor.fetchone()
         if found is None:
-            raise Unsupported(f"Database '{using}' has no outbox: run manage.py migrate cachekit first.")
+            raise Unsupported(f"Database '{using}' has no table {CHANGES}: run manage.py migrate cachekit first.")
         return cls(connection, found[0])
 
     def quoted(self, name: str) -> str:
@@ -142,8 +142,8 @@ def statements(place: Place, model: type[Model], columns: Sequence[str] | None =
 def _bodies(place: Place, model: type[Model], columns: Sequence[str] | None) -> dict[str, str]:
     """Return the SQL of a model's functions by event."""
     family = registry.family_of(model, place.connection.alias)
-    outbox = f"{place.schema}.{place.quoted(Outbox._meta.db_table)}"
-    told = told_of(model, family, outbox, place.quoted, columns)
+    changes = f"{place.schema}.{place.quoted(CHANGES)}"
+    told = told_of(model, family, changes, place.quoted, columns)
     if model is not as_declared(model):
         told = told._replace(has_more=True)
     return {event: told.body(place.function(model, event), event) for event in EVENTS}

@@ -1,4 +1,4 @@
-"""The SQL of a model's triggers: what a statement changed becomes one row of the outbox."""
+"""The SQL of a model's triggers: what a statement changed becomes one row for the relay."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Field, ForeignKey, Model
 
 from cachekit import registry
-from cachekit.core.tags import RAW
+from cachekit.core.tags import LONGEST_VALUE, RAW, VALUES
 
 TRANSITIONS = {
     "insert": ("new_rows",),
@@ -19,8 +19,6 @@ TRANSITIONS = {
 }
 MAX_ROWS = 200
 """A statement that changes more rows tells of every row: one tag instead of hundreds."""
-LONGEST = 1000
-"""Longer text is told as a whole."""
 
 PLAIN = (
     *(models.AutoField, models.BigAutoField, models.SmallAutoField),
@@ -28,7 +26,7 @@ PLAIN = (
     *(models.PositiveIntegerField, models.PositiveBigIntegerField, models.PositiveSmallIntegerField),
     models.UUIDField,
 )
-"""What PostgreSQL writes as `registry.canonical` does."""
+"""What PostgreSQL writes as `core.canonical` does."""
 TEXTS = (models.CharField, models.TextField, models.SlugField, models.EmailField, models.URLField)
 OTHERS = (models.BooleanField, models.DecimalField, models.DateField, models.DateTimeField, models.TimeField)
 """What PostgreSQL writes as Django reads it; dates of another `DateStyle` than ISO are not understood: told whole."""
@@ -40,8 +38,8 @@ DECLARE
     touched bigint;
 BEGIN
     {telling}
-    INSERT INTO {outbox} (tags, aliases, written_at, transaction)
-    VALUES (told, '', pg_catalog.clock_timestamp(), pg_catalog.txid_current());
+    INSERT INTO {changes} (tags, written_at, transaction)
+    VALUES (told, pg_catalog.clock_timestamp(), pg_catalog.txid_current());
     IF pg_catalog.current_setting('cachekit.listens', true) OPERATOR(pg_catalog.=) 'on' THEN
         RAISE INFO 'cachekit % %', pg_catalog.txid_current(), told;
     END IF;
@@ -53,10 +51,9 @@ $function$
 
 ROWS = """
     BEGIN
-        SELECT CASE WHEN {alike} AND (SELECT true FROM {second} OFFSET 1 LIMIT 1) IS NULL THEN {line} END
-        INTO told FROM {tables};
+        SELECT {values} INTO STRICT told FROM {tables};
     EXCEPTION WHEN OTHERS THEN
-        told := NULL;  -- a column has been renamed, perhaps
+        told := NULL;  -- another number of rows than one; or a column has been renamed
     END;
     IF told IS NULL THEN
         BEGIN
@@ -72,14 +69,16 @@ ROWS = """
         END;
     END IF;
 """
-"""First what most statements do: one row, and no index of it changed. An aggregate and CASEs for the others cost 20 µs,
-and what old and new rows have in common is then told twice: to tell it apart would cost more."""
+"""First what most statements do: one row. Its old and new values are written as they are, for to compare them, to look
+into them or to make lines of them costs more than to write them."""
 
 
 class Column(NamedTuple):
     """How the value of a column is told: `start` and the value, or `null`, or `every` where it cannot be."""
 
     name: str
+    token: str
+    """What stands for it before the values of one row: see `outbox.lines`."""
     start: str
     null: str
     every: str
@@ -101,8 +100,10 @@ class Column(NamedTuple):
         sign, label = ("#", "") if is_key else ("?", field.name)
         equals = "" if is_key else "="
         start = f"{before}{sign}{label}{equals if kind == 'plain' else RAW}"
-        bounded = kind != "text" or (target.max_length or LONGEST + 1) <= LONGEST
-        return cls(name, start, f"{before}{sign}{label}{equals}~null", f"{before}{sign}*", kind, bounded, field.null)
+        bounded = kind != "text" or (target.max_length or LONGEST_VALUE + 1) <= LONGEST_VALUE
+        null, every = f"{before}{sign}{label}{equals}~null", f"{before}{sign}*"
+        token = f"{label or sign}{'=' if kind == 'plain' else ''}"
+        return cls(name, token, start, null, every, kind, bounded, field.null)
 
     def fits(self, row: str) -> list[str]:
         """Return the conditions under which a value that is not null can be told on a line."""
@@ -111,25 +112,17 @@ class Column(NamedTuple):
         value = f"{row}.{self.name}"
         found = [f"{value} COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.!~~) E'%\\n%'"]
         if not self.bounded:
-            found.append(f"pg_catalog.length({value}) OPERATOR(pg_catalog.<=) {LONGEST}")
+            found.append(f"pg_catalog.length({value}) OPERATOR(pg_catalog.<=) {LONGEST_VALUE}")
         return found
 
-    def alike(self, rows: Sequence[str]) -> list[str]:
-        """Return the conditions under which all rows are told by `short`."""
-        *others, last = (f"{row}.{self.name}" for row in rows)
-        c_ = ' COLLATE pg_catalog."C"' if self.kind == "text" else ""
-        same = [f"{one} OPERATOR(pg_catalog.=) {last}{c_}" for one in others]
-        if self.kind == "whole":
-            return []
-        if self.nullable:
-            return [f"({one} OR {last} IS NULL AND {other} IS NULL)" for one, other in zip(same, others, strict=True)]
-        return [*(same or [f"{last} IS NOT NULL"]), *self.fits(rows[-1])]
+    def format(self) -> str:
+        """Return how `format()` is to write the value: text in quotes, and whatever may be null too."""
+        return "%L" if self.nullable or self.kind == "text" else "%s"
 
-    def short(self) -> tuple[str, tuple[str, ...]]:
-        """Return what is told of row `r` as a part of a format, and the SQL of its arguments."""
-        if self.kind == "whole":
-            return self.every, ()
-        return ("%s", (self.line(),)) if self.nullable else (f"{self.start}%s", (f"r.{self.name}",))
+    def value(self, row: str) -> str:
+        """Return SQL for the value, of text no more than it takes to know that it is too long."""
+        found = f"{row}.{self.name}"
+        return found if self.bounded else f"pg_catalog.left({found}::pg_catalog.text, {LONGEST_VALUE + 1})"
 
     def line(self) -> str:
         """Return SQL for what is told of row `r`."""
@@ -148,7 +141,7 @@ class Told(NamedTuple):
 
     family: str
     columns: tuple[Column, ...]
-    outbox: str
+    changes: str
     has_more: bool
     """Whether there are indexes that these triggers do not know."""
 
@@ -156,7 +149,7 @@ class Told(NamedTuple):
         """Return the SQL that makes the function for an event."""
         tables = TRANSITIONS[event]
         telling = self._telling(tables) if tables else f"told := {self._whole()};"
-        return FUNCTION.format(function=function, outbox=self.outbox, telling=telling.strip()).strip()
+        return FUNCTION.format(function=function, changes=self.changes, telling=telling.strip()).strip()
 
     def _telling(self, tables: Sequence[str]) -> str:
         names = ("o", "r")[-len(tables) :]
@@ -164,13 +157,8 @@ class Told(NamedTuple):
         lines = [*(one.line() for one in self.columns), *self._unknown(quoted)]
         selected = ", ".join(one.name for one in told) or "1"
         limit = MAX_ROWS + 1
-        short = [one.short() for one in self.columns]
-        template = "\n".join((self.family, *(one for one, _ in short), *self._unknown(str)))
-        arguments = [one for _, found in short for one in found]
         return ROWS.format(
-            alike=" AND ".join(condition for one in self.columns for condition in one.alike(names)) or "true",
-            second=tables[-1],
-            line=f"pg_catalog.format({', '.join((quoted(template), *arguments))})",
+            values=self._values(names),
             tables=", ".join(f"{table} AS {name}" for table, name in zip(tables, names, strict=True)),
             lines=" OPERATOR(pg_catalog.||) E'\\n' OPERATOR(pg_catalog.||) ".join(lines),
             rows=" UNION ALL ".join(f"(SELECT {selected} FROM {one} LIMIT {limit})" for one in tables),  # noqa: S608 - names out of models
@@ -178,6 +166,16 @@ class Told(NamedTuple):
             whole=self._whole(),
             family=quoted(self.family),
         )
+
+    def _values(self, rows: Sequence[str]) -> str:
+        """Return SQL for what is told of one row: lines, the columns' tokens, and the values of each in these rows."""
+        told = sorted((one for one in self.columns if one.kind != "whole"), key=lambda one: one.kind)
+        lines = [self.family, *(one.every for one in self.columns if one.kind == "whole"), *self._unknown(str)]
+        pairs = [(one, row) for one in told for row in rows]  # those of a type together: their output is looked up once
+        text = "\n".join(lines).replace("%", "%%")
+        tokens = ",".join(one.token for one, _ in pairs)
+        template = VALUES.join((text, tokens, *(one.format() for one, _ in pairs)) if pairs else (text,))
+        return f"pg_catalog.format({', '.join((quoted(template), *(one.value(row) for one, row in pairs)))})"
 
     def _unknown(self, written: Any) -> Iterator[str]:
         if self.has_more:
@@ -187,16 +185,17 @@ class Told(NamedTuple):
         return quoted("\n".join(registry.whole(self.family)))
 
 
-def told_of(model: type[Model], family: str, outbox: str, quote: Any, known: Sequence[str] | None) -> Told:
+def told_of(model: type[Model], family: str, changes: str, quote: Any, known: Sequence[str] | None) -> Told:
     """Return what the triggers of a model tell; `known` are the columns of its table where not all exist yet."""
     indexes = registry.indexes_of(model)
     fields = [one for one in indexes if known is None or one.column in known]
     key = Column.of(quote(str(model._meta.pk.column)), model._meta.pk, family, is_key=True)
     others = (Column.of(quote(str(one.column)), one, family, is_key=False) for one in fields)
-    return Told(family, (key, *others), outbox, len(fields) < len(indexes))
+    return Told(family, (key, *others), changes, len(fields) < len(indexes))
 
 
 def quoted(text: str) -> str:
     """Return text as SQL writes it, on one line."""
-    plain = text.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n").replace(RAW, "\\x1f")
+    plain = text.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n")
+    plain = plain.replace(RAW, "\\x1f").replace(VALUES, "\\x1e")
     return f"E'{plain}'" if "\\" in plain else f"'{plain}'"

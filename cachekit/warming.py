@@ -44,6 +44,11 @@ class Warmer:
     schedule: float | Schedule
     time_limit: float
 
+    @property
+    def due(self) -> str:
+        """Say when it is to run: `every 60 s`, or a schedule of Celery's."""
+        return f"every {self.schedule:g} s" if isinstance(self.schedule, float) else str(self.schedule)
+
 
 class WarmerRun(NamedTuple):
     """What became of a warmer's last run; `result` is ok, failed, or skipped: another process was running it."""

@@ -44,7 +44,7 @@ class WriteBehindCounter:
     def __init__(
         self,
         model: type[models.Model],
-        field: str,
+        field: str = "",
         key: str = "pk",
         *,
         name: str | None = None,

@@ -142,8 +142,16 @@ def test_what_makes_no_key_is_refused_with_a_way_out(make: Callable[[], Any]) ->
     def function(x: Any) -> None: ...
 
     argument = make()
-    with pytest.raises(InvalidKey, match=r"Save it first|key=lambda"):
+    with pytest.raises(InvalidKey, match=r"(Save it first|only from text).* @cached\(key=lambda"):
         function(argument)
+
+
+def test_a_key_function_that_makes_no_key_is_told_what_to_return() -> None:
+    @cached(300, key=lambda x: object())
+    def function(x: Any) -> None: ...
+
+    with pytest.raises(InvalidKey, match=r"from a builtins.object, only from text.* Have key= return these"):
+        function(1)
 
 
 def test_key_says_what_matters(count: Counter) -> None:

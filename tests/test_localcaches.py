@@ -203,6 +203,12 @@ def test_what_cannot_be_meant_is_refused(options: dict[str, Any], error: str) ->
         local(**options)
 
 
+@pytest.mark.parametrize("said", [60, None, "lfu"])
+def test_what_is_said_without_a_name_is_refused(said: Any) -> None:
+    with pytest.raises(TypeError, match=r"told everything by name: write @local\(ttl="):
+        local(said)
+
+
 def test_generators_and_a_missing_library_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def numbers() -> Any:
         yield 1

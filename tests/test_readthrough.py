@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -95,5 +95,7 @@ def test_what_cannot_be_meant_is_refused() -> None:
         ReadThrough(RATES.get, name="mixed", batch=awaited)
     with pytest.raises(ValueError, match="timeout"):
         ReadThrough(RATES.get, -1, name="never")
+    with pytest.raises(InvalidKey, match=r"only from text.* Ask for it by what names it"):
+        ReadThrough(cast("Any", RATES.get), 300, name="keyless").get(object())
     with pytest.raises(ValueError, match="given 2 items and returned 1 values"):
         ReadThrough(RATES.get, 300, name="short", batch=lambda keys: keys[:1]).get_many(["EUR", "USD"])

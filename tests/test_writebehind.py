@@ -339,6 +339,19 @@ def test_a_column_that_cannot_be_counted_is_refused(model: type[models.Model], f
     assert writebehind.registered() == []
 
 
+def test_a_counter_that_is_told_too_little_says_what_it_needs() -> None:
+    anything: Any = WriteBehindCounter
+
+    with pytest.raises(TypeError, match=r"takes a model .*\(Product, 'views'\); not 'shop.Product'"):
+        anything("shop.Product")
+    with pytest.raises(
+        TypeError, match=r"WriteBehindCounter\(Book\) does not say what is counted.*price, stock, views"
+    ):
+        anything(Book)
+
+    assert writebehind.registered() == []
+
+
 def test_two_counters_need_two_names() -> None:
     WriteBehindCounter(Book, "views")
 

@@ -13,10 +13,11 @@ from hashlib import blake2b
 from secrets import token_urlsafe
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from cachekit.backends.nearby import Teller, told
 from cachekit.backends.phrases import Expiry, encoded, fetching, storing
+from cachekit.exceptions import StoreUnavailable
 from cachekit.stores.wire import Packable, pack, raised
 
 PAGE = 1000
@@ -62,7 +63,7 @@ class Generation:
         """Ask the primary for the generation; where it has none, a new one begins, so that eviction revives no key."""
         new = self._new()
         _, found = raised((yield Request(pack("SET", self.key, new.raw, "NX") + self._question, 2, write=True)))
-        if not found.startswith(self.family.encode()):
+        if not found.startswith(self.family.encode()) or not found.isascii():  # none, or not ours
             raised((yield Request(pack("SET", self.key, new.raw), 1, write=True)))
             found = new.raw
         self._known = Mark(found.decode(), found)
@@ -126,11 +127,15 @@ class Generation:
     def _told(self, teller: Teller, payload: bytes, replies: int, names: Sequence[str]) -> Plan[list[Any]]:
         """Return the replies to commands and to the question, with what was written told in between."""
         said, count = teller.said(names, loaded=True)
-        answers = yield Request(payload + said + self._question, replies + count + 1, write=True)
-        if not told(teller, names, answers.pop(replies)):
-            said, count = teller.said(names, loaded=False)
-            (answer,) = yield Request(said, count, write=True)
-            teller.done(names, answer)
+        try:
+            answers = yield Request(payload + said + self._question, replies + count + 1, write=True)
+            if not told(teller, names, answers.pop(replies)):
+                said, count = teller.said(names, loaded=False)
+                (answer,) = yield Request(said, count, write=True)
+                teller.done(names, answer)
+        except (StoreUnavailable, RedisError):
+            teller.lost(names)
+            raise
         return answers
 
     def left(self, raw: bytes, name: str) -> Plan[int]:

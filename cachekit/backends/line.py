@@ -19,6 +19,9 @@ from cachekit.stores.wire import code_of
 
 Answer = TypeVar("Answer")
 
+TELL = "tell"
+"""What NEAR says of an alias that keeps nothing in the process and tells those who do what it writes."""
+
 
 class Line:
     """Carries out plans on the primary and its replicas, each under the circuit breaker of its store."""
@@ -41,14 +44,20 @@ class Line:
         self.nearby: Nearby | None = None
         if near:
             self.generation.teller = Teller(primary)
-            self.nearby = Nearby(primary, self.generation.teller, codec, hot=near == "hot")
+        if near and near != TELL:
+            self.nearby = Nearby(primary, Teller(primary), codec, hot=near == "hot")
 
     def run(self, plan: Plan[Answer]) -> Answer:
         """Carry out a plan. Raises StoreUnavailable."""
         try:
             request = next(plan)
             while True:
-                request = plan.send(self._exchange(*request))
+                try:
+                    answers = self._exchange(*request)
+                except StoreUnavailable as error:
+                    request = plan.throw(error)
+                else:
+                    request = plan.send(answers)
         except StopIteration as end:
             answer: Answer = end.value
             return answer
@@ -58,7 +67,12 @@ class Line:
         try:
             request = next(plan)
             while True:
-                request = plan.send(await self._aexchange(*request))
+                try:
+                    answers = await self._aexchange(*request)
+                except StoreUnavailable as error:
+                    request = plan.throw(error)
+                else:
+                    request = plan.send(answers)
         except StopIteration as end:
             answer: Answer = end.value
             return answer

@@ -5,6 +5,7 @@ Every write tells the ledger of its key in the same buffer, so that the mirrors 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -20,20 +21,25 @@ from cachekit.core.keys import fingerprint
 from cachekit.core.mirror import name_of
 from cachekit.core.steps import Invalidate
 from cachekit.core.tags import EVERYTHING, digest
+from cachekit.invalidation import owe
 from cachekit.near import Kept, Near
+from cachekit.stores.ledger import new_epoch
 from cachekit.stores.redis import RedisStore
-from cachekit.stores.wire import raised
+from cachekit.stores.scripts import script, told_as
+from cachekit.stores.wire import pack, raised
 
 MOST_NAMED = 100
 """A write to more keys than that tells of all keys."""
 
 
 class Teller:
-    """Says to the ledger which keys of an alias were written."""
+    """Says to the ledger which keys were written; by what alias makes no difference, for aliases may share a ledger."""
+
+    family = "backend:keys"
 
     def __init__(self, store: RedisStore) -> None:
         self._store = store
-        self.family = f"backend:{store.alias}"
+        self._keys = store.ledger.root, store.ledger.events
 
     def tag(self, name: str) -> str:
         """Return the tag of a key."""
@@ -41,15 +47,33 @@ class Teller:
 
     def said(self, names: Sequence[str], *, loaded: bool) -> tuple[bytes, int]:
         """Return the packed command that tells of these keys, none meaning all; `loaded` where the server knows it."""
-        return self._store.ledger.posted(Invalidate(self._tags(names), "written", self.family), loaded=loaded)
+        texts, tell = self._tags(names), script("tell")
+        verb = ("EVALSHA", tell.sha) if loaded else ("EVAL", tell.source)
+        moved: list[bytes | str] = []
+        for text in texts:
+            moved += ("w", text) if text == self.family else ("d", digest(text))
+        return pack(*verb, 2, *self._keys, new_epoch(), "written", self.family, told_as(texts), *moved), 1
 
     def done(self, names: Sequence[str], answer: Any) -> None:
         """Note that the ledger knows. Raises its error."""
         raised((answer,))
-        self._store.mirror.doubt(self._tags(names), time.monotonic())
+        known = [_called(text) for text in self._tags(names)] if 0 < len(names) <= MOST_NAMED else [_WHOLE]
+        self._store.mirror.doubt_named(known, time.monotonic())
+
+    def lost(self, names: Sequence[str]) -> None:
+        """Have the ledger told as soon as it answers of what may have been written: others hold the old value."""
+        owe(self._store.alias, Invalidate(self._tags(names), "written", self.family))
 
     def _tags(self, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(map(self.tag, names)) if 0 < len(names) <= MOST_NAMED else (self.family,)
+
+
+def _called(text: str) -> bytes:
+    """Return how the tag of a key is called in events; unlike `name_of` it fills no memory with tags that come once."""
+    return b"d" + digest(text)
+
+
+_WHOLE = name_of(Teller.family)
 
 
 class Nearby:
@@ -60,7 +84,8 @@ class Nearby:
         self.near = Near(store.mirror, given.NEAR_ENTRIES, given.NEAR_BYTES)
         self.meter = hooks.Meter(hooks.Lookup(store.alias, "backend", "near", "hit"))
         self._hot = hot
-        self._whole = tuple(map(name_of, (EVERYTHING, teller.family)))
+        self._whole = name_of(EVERYTHING), _WHOLE
+        self._header = Header(b"", 0, 0, NEVER, 0, b"")
         self._store = store
         self._teller = teller
         self._codec = codec
@@ -83,10 +108,12 @@ class Nearby:
         copy, mine = copier_for(value), value
         if copy is None:
             mine, copy = data, self._codec.decode
-        header = Header(epoch, upto, upto, NEVER, 0, b"")
-        names = (*self._whole, b"d" + digest(self._teller.tag(name)))
-        deadline = float("inf") if left < 0 else time.monotonic() + left / 1000
-        self.near.put(key, Kept(mine, copy, header, upto, deadline, names), len(data))
+        header = self._header
+        if header.read_point != upto or header.epoch != epoch:  # what is fetched between two heartbeats shares one
+            header = self._header = Header(epoch, upto, upto, NEVER, 0, b"")
+        names = (*self._whole, _called(self._teller.tag(name)))
+        deadline = math.inf if left < 0 else time.monotonic() + left / 1000
+        self.near.put(key, Kept(mine, copy, header, header.read_point, deadline, names), len(data))
         return value if copy is shared or mine is data else copy(value)
 
 

@@ -48,8 +48,10 @@ class CachedField(FieldExtension):
         self._name = name
         self._doors: dict[Any, ResolverDoor] = {}
 
-    def apply(self, field: Any) -> None:
+    def apply(self, field: Any = None) -> None:
         """Refuse what would be wrong: permissions inside the cache, and lists that are cut to pages outside of it."""
+        if field is None:  # called on the class, which takes the field for an instance
+            raise TypeError("CachedField stands there without its brackets: write extensions=[CachedField(600)].")
         own = field.extensions.index(self)
         for inner in field.extensions[:own]:
             if is_permission(inner):

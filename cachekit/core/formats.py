@@ -109,6 +109,10 @@ def format_of(name: str, protocol: int = pickle.HIGHEST_PROTOCOL) -> Format:
 
 def unknown(what: str, name: object, names: Iterable[str]) -> ValueError:
     """Return the error for a name that nothing has."""
+    return ValueError(f"There is no {what} {name!r}. {hint(name, names)}")
+
+
+def hint(name: object, names: Iterable[str]) -> str:
+    """Return what somebody meant who wrote a name that nothing has, or what there is."""
     close = get_close_matches(str(name), list(names), n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(names)}."
-    return ValueError(f"There is no {what} {name!r}. {hint}")
+    return f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(names)}."

@@ -65,8 +65,8 @@ def _encoded(value: Any) -> tuple[str, bytes]:
         if found is not None:
             return found
     raise InvalidKey(
-        f"No cache key can be made from a {type(value).__module__}.{type(value).__qualname__}. "
-        "Pass a simpler argument, or say key=lambda …: … to name what matters: key=lambda self, x: (self.name, x)."
+        f"No cache key can be made from a {type(value).__module__}.{type(value).__qualname__}, only from text, "
+        "numbers, dates, saved instances of models, and lists, sets and dicts of these."
     )
 
 

@@ -75,9 +75,13 @@ class Mirror:
 
     def doubt(self, texts: Iterable[str], moment: float) -> None:
         """Note that this process moved points, before a moment (monotonic): they are unknown until they were seen."""
+        self.doubt_named(map(name_of, texts), moment)
+
+    def doubt_named(self, names: Iterable[bytes], moment: float) -> None:
+        """Like `doubt`, by the names that tags have in events."""
         with self._lock:
             if len(self._doubts) < MOST_DOUBTS:
-                self._doubts.update(dict.fromkeys(map(name_of, texts), moment))
+                self._doubts.update(dict.fromkeys(names, moment))
             else:  # nobody follows, or not for long: names would pile up
                 self._doubts_all = moment
             self.version += 1

@@ -13,6 +13,8 @@ FOR_EVER = 100 * 366 * 86_400
 """A timeout beyond a hundred years means none, whatever number says so."""
 
 NEAR = (True, False, "hot")
+ALIAS_NEAR = (*NEAR, "tell")
+"""What OPTIONS of an alias say: "tell" keeps nothing, and lets those who do know what it writes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ TABLE = "table:"
 TENANT_LETTERS = r"A-Za-z0-9_.\-"
 RAW = "\x1f"
 """In a line of the outbox, between the start of a tag and a value as the database writes it."""
+VALUES = "\x1e"
+"""In a row of the outbox, before columns and values of one changed row as the database writes them."""
+LONGEST_VALUE = 1000
+"""Longer text is told as a whole."""
 LONGEST_FAMILY = 255
 """An envelope gives one byte to the length of a family's name."""
 NAMED = ("function", "view", "fragment", "query", "backend")

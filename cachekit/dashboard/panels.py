@@ -208,12 +208,15 @@ def cache(alias: str, window: str) -> Cache:
     return found
 
 
-def warmers() -> tuple[list[tuple[warming.WarmerRun, str]], list[str]]:
-    """Return the last runs with their age, and the warmers that never ran. Raises StoreUnavailable."""
+def warmers() -> tuple[list[tuple[warming.WarmerRun, str]], list[tuple[str, str]]]:
+    """Return the last runs with their age, and the warmers that never ran with when they are due.
+
+    Raises StoreUnavailable.
+    """
     runs = warming.runs()
     ran = {run.name for run in runs}
     return [(run, words.ago(run.started)) for run in runs], sorted(
-        one.name for one in warming.registered() if one.name not in ran
+        (one.name, one.due) for one in warming.registered() if one.name not in ran
     )
 
 

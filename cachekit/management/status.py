@@ -15,12 +15,13 @@ from cachekit.management.checked import CheckedStatus
 from cachekit.outbox.health import DEAD, relays
 from cachekit.stores import Store, aliases, store_for
 from cachekit.stores.beats import Beat
+from cachekit.stores.streams import refusal_of
 from cachekit.stores.turns import server_of
 
 EVICTS = "allkeys"
 OLD_MASTER = "cache '{}': a master that was replaced goes on taking writes; set min-replicas-to-write on its servers"
 NAMELESS = "cache '{}': its server tells no run id (INFO), so that it was restored goes unnoticed: set MAX_STALENESS"
-DEAF = "cache '{}': its server refuses streams (XREVRANGE, XREAD), so near values are asked for each time"
+DEAF = "cache '{}': its server refuses streams (XREVRANGE, XREAD BLOCK), so near values are asked for each time"
 OVERDUE = 60
 """Seconds after which what stands in an outbox shows that no relay runs; beat looks every 10."""
 
@@ -122,7 +123,8 @@ def _cache(store: Store) -> CacheStatus:
         with store.guard():
             server.ping()
             took = (time.perf_counter() - began) * 1000
-            facts, told = _facts(server), _tells(store, server)
+            facts = _facts(server)
+        told = not refusal_of(store)
     except StoreUnavailable as error:
         return CacheStatus(store.alias, "down", str(error))
     version = f"{facts.get('server_name', 'redis')} {facts.get('valkey_version') or facts.get('redis_version', '')}"
@@ -142,17 +144,6 @@ def _facts(server: Any) -> dict[str, Any]:
         return {}
 
 
-def _tells(store: Store, server: Any) -> bool:
-    """Tell whether the stream of the ledger's events can be read."""
-    from redis.exceptions import ResponseError  # noqa: PLC0415 - as above
-
-    try:
-        server.xrevrange(store.slot_key("events"), count=1)
-    except ResponseError:
-        return False
-    return True
-
-
 def _warmers() -> list[WarmerStatus]:
     try:
         runs = {run.name: run for run in warming.runs()}
@@ -162,11 +153,10 @@ def _warmers() -> list[WarmerStatus]:
 
 
 def _warmer(one: warming.Warmer, run: warming.WarmerRun | None) -> WarmerStatus:
-    due = f"every {one.schedule:g} s" if isinstance(one.schedule, float) else str(one.schedule)
     if run is None:
-        return WarmerStatus(one.name, due)
+        return WarmerStatus(one.name, one.due)
     started = run.started.isoformat(timespec="seconds")
-    return WarmerStatus(one.name, due, started, round(run.seconds, 3), run.result, run.error)
+    return WarmerStatus(one.name, one.due, started, round(run.seconds, 3), run.result, run.error)
 
 
 def _counters() -> list[CounterStatus]:

@@ -5,7 +5,7 @@ from cachekit.orm.managers import CachedManager
 from cachekit.orm.outboxes import drained
 from cachekit.orm.queries import CachedQuerySet, acached_query, cached_query
 from cachekit.orm.snapshots import apart, oldest
-from cachekit.orm.transactions import dirty_tags, open_connections
+from cachekit.orm.transactions import dirty_tags, open_connections, repeated
 
 __all__ = [
     "CachedManager",
@@ -18,4 +18,5 @@ __all__ = [
     "install",
     "oldest",
     "open_connections",
+    "repeated",
 ]

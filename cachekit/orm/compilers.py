@@ -13,7 +13,7 @@ from django.db.models.sql.compiler import SQLCompiler, SQLDeleteCompiler, SQLIns
 
 from cachekit import registry
 from cachekit.core.capture import Capture, current
-from cachekit.orm import forward, notices, ongoing, opting, rawsql, replicas, snapshots, transactions, writing
+from cachekit.orm import forward, notices, ongoing, opting, rawsql, replicas, routines, snapshots, transactions, writing
 from cachekit.orm.reading import LOCKS, SAY_VOLATILE, reading_of
 from cachekit.orm.statements import compiled, known
 
@@ -148,6 +148,10 @@ def _watch_cursors(*, connection: Any, **_: object) -> None:
 def _raw(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
     """See what the compilers have not seen."""
     if compiled.get():
+        connection = context["connection"]
+        if routines.called_by(connection, sql):
+            told = [registry.database_of(connection.alias)]
+            return transactions.statement(connection, told, lambda: execute(sql, params, many, context))
         return execute(sql, params, many, context)
     if "ISOLATION" in (text := str(sql).upper()):
         snapshots.isolated(context["connection"], text)

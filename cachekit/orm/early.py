@@ -32,21 +32,24 @@ class Early(NamedTuple):
     began: float
     tags: frozenset[str]
     mark: str = ""
-    promises: tuple[Promise, ...] = ()
+    promises: tuple[tuple[str, Promise], ...] = ()
 
 
 class Announced(NamedTuple):
-    """Intents as they stand before a COMMIT: whose they are, since when, and which aliases have not got them."""
+    """Intents as they stand before a COMMIT: whose they are, since when, and which aliases have not got them.
+
+    Of each of these, whether it hangs: nobody waits for it twice.
+    """
 
     mark: str
     began: float
-    missed: list[str]
+    missed: dict[str, bool]
 
 
 def began(connection: Any, one: Transaction) -> None:
     """Note a transaction's first write, and send its intents if it promises to be short."""
     now, told = time.monotonic(), frozenset(one.tags)
-    if connection.__dict__.get("_cachekit_short", 0) < ENOUGH or _is_test_case(connection):
+    if connection.__dict__.get("_cachekit_short", 0) < ENOUGH or is_test_case(connection):
         one.early = Early(now, told)
         return
     mark = token_hex(8)
@@ -61,8 +64,11 @@ def announced(connection: Any, one: Transaction | None, told: Collection[str]) -
     one.early = None
     whole, short = early.tags.issuperset(told), now - early.began < SHORT
     connection.__dict__["_cachekit_short"] = connection.__dict__.get("_cachekit_short", 0) + 1 if whole and short else 0
-    if early.mark and whole and now - early.began < LASTS and all(stands() for stands in early.promises):
-        return Announced(early.mark, early.began, [])
+    if early.mark and whole and now - early.began < LASTS:
+        missed = intents.fallen(early.promises)
+        if again := [one for one, hangs in missed.items() if not hangs]:
+            missed = dict.fromkeys(missed.keys() - again, True) | intents.announce(told, early.mark, again)
+        return Announced(early.mark, early.began, missed)
     return announce(told, early.mark)
 
 
@@ -85,7 +91,7 @@ def forget() -> None:
         connection.__dict__.pop("_cachekit_short", None)
 
 
-def _is_test_case(connection: Any) -> bool:
+def is_test_case(connection: Any) -> bool:
     """Tell whether a test case's transaction is open, which will never commit."""
     blocks = connection.atomic_blocks
     return bool(blocks) and blocks[0]._from_testcase  # noqa: SLF001 - Django's own mark, as `durable` uses it

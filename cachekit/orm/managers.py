@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Unpack, cast
+from typing import Any, Never, Unpack, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
 from cachekit.conf import Conf
+from cachekit.core.formats import hint
 from cachekit.orm.bare import adds_only
 from cachekit.orm.queries import ByDefault, CachedQuerySet, begin
 from cachekit.orm.rows import Rows, rows_of
@@ -95,8 +96,20 @@ class CachedManager(Keeping, models.Manager.from_queryset(CachedQuerySet)):  # t
     """
 
     def __init__(
-        self, *, rows: bool | float | Options | None = False, queries: bool | float | Options | None = False
+        self,
+        *said: Never,
+        rows: bool | float | Options | None = False,
+        queries: bool | float | Options | None = False,
+        **strange: Never,
     ) -> None:
+        if said:
+            raise TypeError(
+                f"CachedManager({', '.join(map(repr, said))}) does not say what is kept: rows fetched by primary key, "
+                f"CachedManager(rows={said[0]!r}), or every queryset, CachedManager(queries={said[0]!r})?"
+            )
+        if strange:
+            name = next(iter(strange))
+            raise TypeError(f"CachedManager has no option {name!r}. {hint(name, ('rows', 'queries'))}")
         super().__init__()
         self.keep(rows=rows, queries=queries)
 

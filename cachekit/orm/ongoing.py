@@ -18,13 +18,15 @@ _local = threading.local()
 class Transaction:
     """A transaction of one connection, from before its first statement until its end."""
 
-    __slots__ = ("_connection", "began", "early", "locks", "over", "tags")
+    __slots__ = ("_connection", "began", "early", "locks", "named", "over", "tags")
 
     def __init__(self, connection: BaseDatabaseWrapper, began: float) -> None:
         self._connection = ref(connection)
         self.began = began
         """A moment (monotonic) before its first statement; minus infinity where nobody saw it begin."""
         self.tags: dict[str, None] = {}
+        self.named: dict[str, None] = {}
+        """What was invalidated by hand meanwhile: it is told once more at the commit."""
         self.locks = False
         """Whether it has asked for rows to be locked: what is read after that must be what is committed."""
         self.over = False

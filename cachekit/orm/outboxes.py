@@ -12,6 +12,7 @@ from cachekit.databases import written_to
 from cachekit.models import Outbox
 from cachekit.orm.ongoing import commits_by_itself
 from cachekit.orm.snapshots import sees_the_latest
+from cachekit.outbox import changes
 
 logger = logging.getLogger("cachekit.outbox")
 
@@ -33,7 +34,7 @@ def _is_drained(using: str, alias: str) -> bool:
             if not commits_by_itself(connection):
                 return False  # to relay is not for a transaction of somebody else's
             outbox.relay(using)
-            return not missed & _missed(using, alias)  # what came meanwhile its writer tells: the server answers
+            return not _left(missed, _missed(using, alias))
     except DatabaseError as error:
         logger.warning("The outbox of database '%s' cannot be read: %s", using, error)
     except (AssertionError, RuntimeError) as error:  # what test runners raise where a test may not use a database
@@ -41,7 +42,19 @@ def _is_drained(using: str, alias: str) -> bool:
     return True
 
 
-def _missed(using: str, alias: str) -> set[int]:
-    """Return the rows that this cache has not got; their ids say nothing of when they were written."""
+def _missed(using: str, alias: str) -> set[int | str]:
+    """Return the rows that this cache has not got; their ids say nothing of when they were written.
+
+    Changes that triggers wrote down are known by their places.
+    """
     rows = Outbox.objects.using(using).values_list("pk", "aliases")
-    return {int(number) for number, aliases in rows if not aliases or alias in aliases.split()}
+    return {int(number) for number, aliases in rows if not aliases or alias in aliases.split()} | changes.places(using)
+
+
+def _left(before: set[int | str], after: set[int | str]) -> set[int | str]:
+    """Return what was not told; what came meanwhile its writer tells, for the server answers.
+
+    A change that could not be told has become a row, which cannot be told from one that came meanwhile.
+    """
+    rows = {one for one in after if isinstance(one, int)}
+    return (before & after) | (rows if any(isinstance(one, str) for one in before) else set())

@@ -11,9 +11,11 @@ from django.db.models import Model, QuerySet
 from django.db.models.query import RawQuerySet
 
 from cachekit import engine
+from cachekit.core.capture import reading_primaries
 from cachekit.core.policy import Spec
 from cachekit.databases import primary_of
 from cachekit.orm.bare import is_bare
+from cachekit.orm.given import Asks, asking
 from cachekit.orm.querykeys import aggregates, door_of, is_local, text_of
 from cachekit.orm.raws import cached_raw, raw_results
 from cachekit.orm.results import AS_THEY_ARE, Form, form_of, related, unfit
@@ -26,25 +28,26 @@ from cachekit.specs import Options
 M = TypeVar("M", bound=Model)
 
 
-def cached_query(
-    queryset: QuerySet[M, Any] | RawQuerySet[M], *args: float | None, **options: Unpack[Options]
-) -> list[Any]:
+def cached_query(queryset: Asks[M], *args: float | None, **options: Unpack[Options]) -> list[Any]:
     """Return a queryset's results as a list, from the cache while nothing they depend on has been written.
 
     Instances, dicts (`values()`) and tuples (`values_list()`) alike, prefetched relations included; raw querysets too.
-    A queryset with `select_for_update()` always asks the database. `timeout` in seconds, None for no limit.
+    A queryset with `select_for_update()` always asks the database; a manager or a model stands for all its rows.
+    `timeout` in seconds, None for no limit. Raises TypeError for what asks nothing of the database.
     """
     if args:
         (options["timeout"],) = args
+    if not isinstance(queryset, QuerySet):
+        queryset = asking(queryset)
     return raw_results(queryset, options) if isinstance(queryset, RawQuerySet) else _results(queryset, options)
 
 
-async def acached_query(
-    queryset: QuerySet[M, Any] | RawQuerySet[M], *args: float | None, **options: Unpack[Options]
-) -> list[Any]:
+async def acached_query(queryset: Asks[M], *args: float | None, **options: Unpack[Options]) -> list[Any]:
     """Like `cached_query`."""
     if args:
         (options["timeout"],) = args
+    if not isinstance(queryset, QuerySet):
+        queryset = asking(queryset)
     if isinstance(queryset, RawQuerySet):
         return await sync_to_async(raw_results)(queryset, options)
     return await _aresults(queryset, options)
@@ -157,14 +160,20 @@ class CachedQuerySet(ToldQuerySet[M]):
         rows = self._kept_rows()
         rows = rows if rows is not None and field_name in rows.names else None
         found = rows.in_bulk(id_list, *_routed(self)) if rows is not None else None
-        return super().in_bulk(id_list, field_name=field_name) if found is None else found
+        if found is not None:
+            return found
+        with reading_primaries(only=rows is not None):
+            return super().in_bulk(id_list, field_name=field_name)
 
     async def ain_bulk(self, id_list: Any = None, *, field_name: str = "pk") -> dict[Any, M]:
         """Like `in_bulk`."""
         rows = self._kept_rows()
         rows = rows if rows is not None and field_name in rows.names else None
         found = await rows.ain_bulk(id_list, *_routed(self)) if rows is not None else None
-        return await super().ain_bulk(id_list, field_name=field_name) if found is None else found
+        if found is not None:
+            return found
+        with reading_primaries(only=rows is not None):
+            return await super().ain_bulk(id_list, field_name=field_name)
 
     def _kept_rows(self) -> Rows | None:
         """Return how rows are kept, where this asks for all of them and nothing beside."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from cachekit.orm.sqltext import LONGEST_KEPT, shape
+
+MOST = 4096
 
 
 class Routine(NamedTuple):
@@ -26,28 +31,48 @@ _SQLITE = (
 SQLITE_PURE = frozenset(_SQLITE.split())
 _POSTGRESQL = r"""
 SELECT p.proname,
-       bool_or(p.provolatile = 'v' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND NOT EXISTS (
-           SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')),
+       array_agg((SELECT CASE WHEN l.lanname IN ('sql', 'plpgsql') THEN p.prosrc ELSE '' END
+                  FROM pg_language l WHERE l.oid = p.prolang))
+           FILTER (WHERE p.provolatile = 'v' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND NOT EXISTS (
+               SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')),
        bool_and(p.provolatile = 'i' OR p.provolatile = 's' AND n.nspname = 'pg_catalog' AND p.proname !~
            '^(pg_|txid_|has_|inet_|current|now|age|version|statement_timestamp|transaction_timestamp|lastval)|_to_xml')
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE p.proname = ANY(%s) GROUP BY 1
 """
-"""What stands in pg_catalog or belongs to an extension writes to no table of a project."""
+"""What stands in pg_catalog or belongs to an extension writes to no table of a project. Of the other volatile ones, as
+all are that do not say otherwise, the source tells."""
+_WRITES = re.compile(
+    r"\b(?:ALTER|CALL|COPY|CREATE|DELETE|DO|DROP|EXECUTE|IMPORT|INSERT|MERGE|REFRESH|TRUNCATE|UPDATE)\b", re.IGNORECASE
+)
 _MYSQL = """
-SELECT LOWER(routine_name), 1, 0 FROM information_schema.routines
+SELECT LOWER(routine_name), '', 0 FROM information_schema.routines
 WHERE routine_schema = DATABASE() AND LOWER(routine_name) IN %s
 """
 _ASKING = {"postgresql": _POSTGRESQL, "mysql": _MYSQL}
 
 _known: dict[tuple[str, str], Routine] = {}
+_harmless: set[tuple[str, Collection[str]]] = set()
+"""Sets of words among which none is a function that writes."""
 
 
-def writes(connection: BaseDatabaseWrapper, names: Collection[str]) -> bool:
+def writes(connection: BaseDatabaseWrapper, names: frozenset[str]) -> bool:
     """Tell whether one of these words is a function that may write; words that are no functions may be among them."""
-    if connection.vendor not in _ASKING or not names:
+    if not names or (connection.alias, names) in _harmless or connection.vendor not in _ASKING:
         return False
-    return any(one.writes for one in _routines(connection, names).values())
+    if connection.needs_rollback:
+        return False  # nothing can be asked, nor done
+    if any(one.writes for one in _routines(connection, names).values()):
+        return True
+    if len(_harmless) > MOST:
+        _harmless.clear()
+    _harmless.add((connection.alias, names))
+    return False
+
+
+def called_by(connection: BaseDatabaseWrapper, sql: str) -> bool:
+    """Tell whether a statement that Django has compiled calls a function that may write; long ones are not read."""
+    return connection.vendor in _ASKING and len(sql) <= LONGEST_KEPT and writes(connection, shape(sql).calls)
 
 
 def impure(connection: BaseDatabaseWrapper, names: Collection[str]) -> Iterable[str]:
@@ -61,6 +86,7 @@ def impure(connection: BaseDatabaseWrapper, names: Collection[str]) -> Iterable[
 def forget() -> None:
     """Ask again: a function was made or changed."""
     _known.clear()
+    _harmless.clear()
 
 
 def _routines(connection: BaseDatabaseWrapper, names: Collection[str]) -> Mapping[str, Routine]:
@@ -71,9 +97,24 @@ def _routines(connection: BaseDatabaseWrapper, names: Collection[str]) -> Mappin
 
 
 def _asked(connection: Any, names: list[str]) -> dict[tuple[str, str], Routine]:
+    rows = _rows(connection, names)
+    calls = {one for _, sources, _ in rows for source in sources or () for one in shape(source).calls}
+    volatile = {name for name, sources, _ in _rows(connection, sorted(calls)) if sources} if calls else set()
+    return {
+        (connection.alias, name): Routine(any(_may_write(one, volatile) for one in sources or ()), bool(pure))
+        for name, sources, pure in rows
+    }
+
+
+def _rows(connection: Any, names: list[str]) -> list[Any]:
     """Ask past Django's cursor: the project's query counts are its own affair."""
-    listed: Any = names if connection.vendor == "postgresql" else tuple(names)
+    postgresql = connection.vendor == "postgresql"
     with connection.wrap_database_errors, connection.connection.cursor() as cursor:
-        cursor.execute(_ASKING[connection.vendor], [listed])
-        rows = cursor.fetchall()
-    return {(connection.alias, name): Routine(bool(changes), bool(pure)) for name, changes, pure in rows}
+        cursor.execute(_ASKING[connection.vendor], [names if postgresql else tuple(names)])
+        rows: list[Any] = cursor.fetchall()
+    return rows if postgresql else [(name, [source], pure) for name, source, pure in rows]
+
+
+def _may_write(source: str, volatile: Collection[str]) -> bool:
+    """Tell whether a function may write by its source, or by calling another volatile one; nothing is known without."""
+    return not source or bool(_WRITES.search(source)) or not shape(source).calls.isdisjoint(volatile)

@@ -93,9 +93,12 @@ class Rows:
         return self._made(await engine.aget_or_set(self._spec(text, found), produce), found)
 
     def in_bulk(self, values: Any, using: str | None, hints: Mapping[str, Any]) -> dict[Any, Any] | None:
-        """Return the instances with these keys, by key; None where the question is not a plain one."""
+        """Return the instances with these keys, by key; None where the question is not a plain one.
+
+        What must be fetched comes from the primary, unless a replica is named: nobody asks whether one would do.
+        """
         asked, found = self._asked_for(values), using or router.db_for_read(self.model, **hints)
-        if asked is None or lag_of(found):
+        if asked is None or (using and lag_of(using)):
             return None
         keys = list(asked.values())
         specs = [self._spec(text, found) for text in asked]
@@ -105,7 +108,7 @@ class Rows:
     async def ain_bulk(self, values: Any, using: str | None, hints: Mapping[str, Any]) -> dict[Any, Any] | None:
         """Like `in_bulk`."""
         asked, found = self._asked_for(values), using or router.db_for_read(self.model, **hints)
-        if asked is None or lag_of(found):
+        if asked is None or (using and lag_of(using)):
             return None
         keys = list(asked.values())
         specs = [self._spec(text, found) for text in asked]

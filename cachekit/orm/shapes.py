@@ -231,8 +231,8 @@ def _field(field: Any) -> str:
         return known[1]
     steps, step = [], field
     while True:
-        if not isinstance(step, Field) or not type(step).__module__.startswith("django."):
-            raise Unknown
+        if not isinstance(step, Field) or not type(step).__module__.startswith("django.") or not hasattr(step, "model"):
+            raise Unknown  # one without a model is what a generated column's values are
         steps.append(f"{step.model._meta.db_table}.{step.column}:{type(step).__qualname__}")
         if not isinstance(step, ForeignKey):
             break

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cachekit import outbox, tenants
-from cachekit.intents import withdraw
+from cachekit import outbox, registry, tenants
+from cachekit.intents import Ending, withdraw
 from cachekit.invalidation import invalidate_tags, keep
 from cachekit.orm import early, notices, ongoing
 from cachekit.orm.ongoing import commits_by_itself
@@ -62,6 +62,7 @@ def committing(
     """
     mark, began, missed = early.announced(connection, ongoing.of(connection), told)
     boxed: list[str] = []
+    hung = [one for one, hangs in missed.items() if hangs]  # nobody waits for it twice
 
     def boxing() -> Result:
         if outbox.write(connection, told, missed):
@@ -76,14 +77,15 @@ def committing(
             done = boxing() if missed else commit()
     except Exception as error:
         if refused(error):
-            withdraw(told, mark)  # nothing was written
+            withdraw(told, mark, hung)  # nothing was written
         else:
             keep(told, missed)  # no answer: it may have been written all the same, so the intents stand
         raise
     heard = notices.taken(connection)
     intended, told = len(told), (*dict.fromkeys((*told, *heard.tags)),)
     waits = bool(missed) or len(told) > intended or time.monotonic() - began > QUICK
-    late = invalidate_tags(told, why="write", by=connection.alias, mark=mark, settles=heard.settles, waits=waits)
+    ending = Ending(mark, waits, hung)
+    late = invalidate_tags(told, why="write", by=connection.alias, settles=heard.settles, ending=ending)
     if unboxed := [one for one in late if one not in boxed]:
         outbox.write_alone(connection.alias, told, unboxed)
     return done
@@ -105,28 +107,46 @@ def also(connection: BaseDatabaseWrapper, told: Collection[str]) -> None:
         collect(connection, told)
 
 
+def repeated(connection: BaseDatabaseWrapper, told: Collection[str], again: Callable[[], object]) -> None:
+    """Have tags that were invalidated by hand told once more at the commit of the transaction that is open, if one is.
+
+    Like those of writes: intents stand while it commits, and neither a process that dies nor somebody's `on_commit`
+    handler that raises comes in between.
+    """
+    if early.is_test_case(connection):
+        connection.on_commit(again, robust=True)
+    elif connection.connection is not None and not commits_by_itself(connection):
+        ongoing.writing(connection).named.update(dict.fromkeys(told))
+
+
 def by_hand(connection: BaseDatabaseWrapper, sql: str, verb: str, execute: Callable[[], Result]) -> Result:
     """Carry out a statement that may begin or end a transaction past Django: `cursor.execute("BEGIN")`."""
     if verb in ("BEGIN", "START") and commits_by_itself(connection):
-        ongoing.begin(connection)
+        _begin_by_hand(connection)
         try:
-            done = execute()
+            return execute()
         except Exception:
-            ongoing.end(connection)
+            drop(connection)
             raise
-        connection.__dict__["_cachekit_by_hand"] = True
-        return done
+    words, was_by_hand = f" {sql} ".upper(), ongoing.is_begun_by_hand(connection)
     if verb in ("COMMIT", "END"):
-        return _committed(connection, execute, is_integrity_error)  # more may stand behind the COMMIT
-    if verb in ("ROLLBACK", "ABORT") and " TO " not in f"{sql} ".upper():
-        return _rolled_back(connection, execute)
-    return execute()
+        if "PREPARED" in words:  # what another session has written, nobody knows where
+            ongoing.writing(connection).named[registry.database_of(connection.alias)] = None
+        done = _committed(connection, execute, is_integrity_error)  # more may stand behind the COMMIT
+    elif verb in ("ROLLBACK", "ABORT") and " TO " not in words and "PREPARED" not in words:
+        done = _rolled_back(connection, execute)
+    else:
+        return execute()
+    if was_by_hand and " CHAIN" in words and " NO " not in words:
+        _begin_by_hand(connection)
+    return done
 
 
 def settle(connection: BaseDatabaseWrapper) -> None:
     """Invalidate what has been collected on a connection whose commits are none: a test case's."""
-    told = tuple(pending := _pending(connection))
-    pending.clear()
+    told = tuple(_pending(connection))
+    if (one := ongoing.of(connection)) is not None:
+        one.tags, one.named = {}, {}
     notices.taken(connection)
     if told:
         invalidate_tags(told, why="write", by=connection.alias)
@@ -159,6 +179,11 @@ def watch(*, connection: Any, **_: object) -> None:
     connection._set_autocommit = partial(_switched, connection, connection._set_autocommit)  # noqa: SLF001 - as above
     if not connection.autocommit:
         ongoing.begin(connection)
+
+
+def _begin_by_hand(connection: BaseDatabaseWrapper) -> None:
+    ongoing.begin(connection)
+    connection.__dict__["_cachekit_by_hand"] = True
 
 
 def _begun(connection: BaseDatabaseWrapper, begin: Callable[[], None]) -> None:
@@ -216,7 +241,7 @@ def _closed(connection: BaseDatabaseWrapper, close: Callable[[], None]) -> None:
 
 def _pending(connection: BaseDatabaseWrapper) -> dict[str, None]:
     open_one = ongoing.of(connection)
-    return {} if open_one is None else open_one.tags
+    return {} if open_one is None else open_one.tags | open_one.named
 
 
 def _also_on_commit(connection: Any) -> None:
@@ -224,6 +249,5 @@ def _also_on_commit(connection: Any) -> None:
 
     After each write, since nobody can tell from which moment on they will be run.
     """
-    blocks = connection.atomic_blocks
-    if blocks and blocks[0]._from_testcase:  # noqa: SLF001 - Django's own mark, as `durable` uses it
+    if early.is_test_case(connection):
         transaction.on_commit(partial(settle, connection), using=connection.alias)

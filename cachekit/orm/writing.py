@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.db import connections
 from django.db.models import Field, Model, QuerySet
 from django.db.models.constants import OnConflict
+from django.db.models.expressions import Col
 from django.db.models.sql import Query
 from django.db.models.sql.subqueries import InsertQuery
 
@@ -27,30 +29,21 @@ def inserted(query: InsertQuery, using: str, returned: Sequence[str], rows: Iter
     if len(objects) > MAX_ROWS or conflicts or registry.is_stranger(model):
         return set(registry.whole(family))
     pk = model._meta.pk
+    told = [dict(zip(returned, row, strict=False)) for row in rows]
+    told = told if len(told) == len(objects) else [{}] * len(objects)
     found = {family}
-    found.update(registry.row(family, pk, value) for value in _keys(pk, objects, returned, rows))
-    for one in objects:
-        found.update(
-            registry.slice_of(family, field, getattr(one, field.attname)) for field in registry.indexes_of(model)
-        )
+    for one, known in zip(objects, told, strict=True):
+        key = getattr(one, pk.attname)
+        found.add(registry.row(family, pk, known.get(pk.attname, UNKNOWN) if key is None else key))
+        for field in registry.indexes_of(model):
+            # what the database makes, such as a generated column, the object does not hold
+            value = known[field.attname] if field.attname in known else vars(one).get(field.attname, UNKNOWN)
+            found.add(registry.slice_of(family, field, value))
     return found
 
 
-def _keys(
-    pk: Field[Any, Any], objects: Sequence[Model], returned: Sequence[str], rows: Iterable[Sequence[Any]]
-) -> list[Any]:
-    """Return the objects' primary keys; UNKNOWN, which stands for every row, where the database did not tell."""
-    given = [getattr(one, pk.attname) for one in objects]
-    if None in given and pk.attname in returned:
-        at = returned.index(pk.attname)
-        told = [row[at] for row in rows]
-        if len(told) == len(objects):
-            return told
-    return [UNKNOWN if value is None else value for value in given]
-
-
 class _Unknown:
-    """A primary key that only the database knows: it converts to no key, so it means every row."""
+    """A value that only the database knows: it converts to none, so it means every row or slice."""
 
 
 UNKNOWN = _Unknown()
@@ -87,7 +80,23 @@ def changed(query: Query, using: str, new_values: Sequence[tuple[Field[Any, Any]
         found.add(registry.row(family, pk, key))
         found.update(registry.slice_of(family, field, value) for field, value in zip(indexes, values, strict=True))
     found.update(registry.slice_of(family, field, value) for field, value in new_values if field in indexes)
+    written = {field for field, _ in new_values}
+    if any(field.generated and not written.isdisjoint(made_of(field)) for field in indexes):
+        found.add(f"{family}?*")
     return Touched(found, len(held))
+
+
+@lru_cache(maxsize=1024)
+def made_of(field: Any) -> frozenset[Field[Any, Any]]:
+    """Return the columns of which the database makes a generated one."""
+    front, found = [field.expression.resolve_expression(Query(field.model, alias_cols=False), allow_joins=False)], []
+    while front:
+        one = front.pop()
+        if isinstance(one, Col):
+            found.append(one.target)
+        elif hasattr(one, "get_source_expressions"):
+            front += one.get_source_expressions()
+    return frozenset(found)
 
 
 def whole(query: Query, using: str) -> tuple[str, ...]:

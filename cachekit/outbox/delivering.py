@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from django.db import transaction
@@ -10,7 +10,7 @@ from django.db import transaction
 from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import relayed
 from cachekit.models import Outbox, Told
-from cachekit.outbox import standing
+from cachekit.outbox import changes, standing
 from cachekit.outbox.lines import tags_in
 from cachekit.outbox.repairing import repaired
 from cachekit.outbox.standing import Standing
@@ -49,15 +49,16 @@ def deliver(found: Standing, stopped: Callable[[], bool] = bool) -> Delivery:
     """
     using, count, last, left = found.using, 0, 0, set[str]()
     rows = Outbox.objects.using(using).order_by("pk")
-    while rows.filter(pk__gt=last).exclude(aliases__in=left).exists():
+    while changes.wait(using) or rows.filter(pk__gt=last).exclude(aliases__in=left).exists():
         with transaction.atomic(using=using), standing.counted(found) as turn:
             if turn is None or stopped():  # another relay is at it, or should be
                 return Delivery(count, frozenset(known_aliases()))
-            page = list(rows.filter(pk__gt=last).exclude(aliases__in=left)[:PAGE])
+            page = changes.take(using, PAGE) or list(rows.filter(pk__gt=last).exclude(aliases__in=left)[:PAGE])
             if not page:
                 break  # another relay has told them
             count += _tell(turn, page, left)
-        last = page[-1].pk
+        last = page[-1].pk or last
+    changes.sweep(using)
     return Delivery(count, frozenset(alias for kept in left for alias in kept.split("\n")))
 
 
@@ -75,26 +76,35 @@ def tick(found: Standing) -> None:
 
 def _tell(turn: Standing, page: list[Outbox], left: set[str]) -> int:
     """Tell every cache what these rows hold; those that a cache has not got stay, for that cache alone."""
-    missing: dict[int, list[str]] = {row.pk: [] for row in page}
+    missing: list[list[str]] = [[] for _ in page]
     for alias in known_aliases():
-        wanted = [row for row in page if alias in (row.aliases.split() or [alias])]
-        untold = list(_untold(turn.using, alias, wanted))
-        if wanted and not untold and not _counted_for(turn, alias):
-            untold = wanted
-        for row in untold:
-            missing[row.pk].append(alias)
+        wanted = [place for place, row in enumerate(page) if alias in (row.aliases.split() or [alias])]
+        untold = wanted and not _told_to(turn.using, alias, [page[place] for place in wanted])
+        if untold or (wanted and not _counted_for(turn, alias)):
+            for place in wanted:
+                missing[place].append(alias)
     rows = Outbox.objects.using(turn.using)
-    done = [row for row in page if not missing[row.pk]]
+    done = [row for row, aliases in zip(page, missing, strict=True) if not aliases]
     if standing.keeps():
         kept_rows = [Told(round=turn.rounds, tags=row.tags, transaction=row.transaction) for row in done]
         Told.objects.using(turn.using).bulk_create(kept_rows)
-    rows.filter(pk__in=[row.pk for row in done]).delete()
-    for row in page:
-        kept = "\n".join(missing[row.pk])
-        if kept and kept != row.aliases:
-            rows.filter(pk=row.pk).update(aliases=kept)
-    left.update("\n".join(kept) for kept in missing.values() if kept)
+    rows.filter(pk__in=[row.pk for row in done if row.pk]).delete()
+    _keep(turn.using, page, missing)
+    left.update("\n".join(aliases) for aliases in missing if aliases)
     return len(done)
+
+
+def _keep(using: str, page: list[Outbox], missing: list[list[str]]) -> None:
+    """Keep rows in the outbox for the caches that have not got them."""
+    rows, added = Outbox.objects.using(using), []
+    for row, aliases in zip(page, missing, strict=True):
+        kept = "\n".join(aliases)
+        if row.pk is None and kept:
+            row.aliases = kept
+            added.append(row)
+        elif kept and kept != row.aliases:
+            rows.filter(pk=row.pk).update(aliases=kept)
+    rows.bulk_create(added)
 
 
 def _counted_for(turn: Standing, alias: str) -> bool:
@@ -111,13 +121,14 @@ def _counted_for(turn: Standing, alias: str) -> bool:
     return noted
 
 
-def _untold(using: str, alias: str, rows: Collection[Outbox]) -> Iterable[Outbox]:
-    """Tell a cache what rows hold, but for what their writers told it themselves; return the rows that wait on."""
-    names = {row.pk: name_of(using, row.transaction) for row in rows if row.transaction is not None}
+def _told_to(using: str, alias: str, rows: Collection[Outbox]) -> bool:
+    """Tell a cache what rows hold, but for what their writers told it themselves; return whether it has got it."""
+    names = {row.transaction: name_of(using, row.transaction) for row in rows if row.transaction is not None}
     try:
         known = settled(store_for(alias), set(names.values()))
     except StoreUnavailable:
-        return rows
-    tags = list(dict.fromkeys(tag for row in rows if names.get(row.pk) not in known for tag in tags_in(row.tags)))
+        return False
+    texts = dict.fromkeys(row.tags for row in rows if names.get(row.transaction) not in known)
+    tags = list(dict.fromkeys(tag for text in texts for tag in tags_in(text)))
     parts = [tags[at : at + AT_ONCE] for at in range(0, len(tags), AT_ONCE)]
-    return () if all(relayed(part, [alias]) for part in parts) else rows
+    return all(relayed(part, [alias]) for part in parts)

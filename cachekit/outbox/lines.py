@@ -2,17 +2,55 @@
 
 from __future__ import annotations
 
+import re
+
 from django.apps import apps
 from django.db.models import Model
 
 from cachekit import registry
-from cachekit.core.tags import RAW, tenant_of
+from cachekit.core.tags import LONGEST_VALUE, RAW, VALUES, tenant_of
+
+WRITTEN = re.compile(f"{VALUES}(?:(E?)('(?:[^']|'')*')|([^{VALUES}]*))")
 
 
 def tags_in(text: str) -> list[str]:
-    """Return the tags of a row, which are one a line."""
-    lines = text.split("\n")
+    """Return the tags of a row: one a line, and those of the values that may follow.
+
+    Values of one changed row, old and new: `family VALUES tokens VALUES value VALUES value…`, a token for each value.
+    `#` is the key and a name is a declared index, with `=` where the value makes the tag as it is.
+    """
+    before, has_values, rest = text.partition(VALUES)
+    lines = before.split("\n")
+    if has_values and RAW not in before:  # else it is in a value on a line
+        tokens, _, written = rest.partition(VALUES)
+        pairs = dict.fromkeys(zip(tokens.split(","), _values(written), strict=True))
+        return list(dict.fromkeys((*lines, *(_of_value(lines[0], token, value) for token, value in pairs))))
     return [_made(line) if RAW in line else line for line in lines] if RAW in text else lines
+
+
+def _values(written: str) -> list[str | None]:
+    """Return values as PostgreSQL's `format()` has written them: bare, or quoted where they may hold anything."""
+    if "'" not in written:
+        return [None if one == "NULL" else one for one in written.split(VALUES)]
+    found: list[str | None] = []
+    for escaped, quoted, bare in WRITTEN.findall(VALUES + written):
+        if bare or not quoted:
+            found.append(None if bare == "NULL" else bare)
+            continue
+        value = quoted[1:-1].replace("''", "'")
+        found.append(value.replace("\\\\", "\\") if escaped else value)
+    return found
+
+
+def _of_value(family: str, token: str, value: str | None) -> str:
+    """Return the tag of a value."""
+    name, is_plain, _ = token.partition("=")
+    start = f"{family}#" if name == "#" else f"{family}?{name}"
+    if value is None or is_plain:
+        return f"{start}{'' if name == '#' else '='}{'~null' if value is None else value}"
+    if len(value) > LONGEST_VALUE:
+        return f"{family}#*" if name == "#" else f"{family}?*"
+    return _made(f"{start}{RAW}{value}")
 
 
 def _made(line: str) -> str:

@@ -11,7 +11,7 @@ from cachekit.databases import written_to
 from cachekit.exceptions import StoreUnavailable
 from cachekit.invalidation import relayed
 from cachekit.models import Outbox, Told
-from cachekit.outbox import standing
+from cachekit.outbox import changes, standing
 from cachekit.outbox.lines import tags_in
 from cachekit.outbox.standing import OTHER, RESTORED, Standing, fault
 from cachekit.stores import Store, aliases as known_aliases, store_for
@@ -101,7 +101,8 @@ def _missed(store: Store, held: Mark | None, found: Standing) -> list[str] | Non
     if told < found.pruned or (held is None and found.caches.get(store.alias) is not None):
         return None
     # those that wait first: a row that is told meanwhile is found among those that were
-    rows = list(Outbox.objects.using(found.using).values_list("tags", "transaction")[: MOST + 1])
+    rows = changes.told(found.using, MOST + 1)
+    rows += Outbox.objects.using(found.using).values_list("tags", "transaction")[: MOST + 1]
     kept = Told.objects.using(found.using).filter(round__gt=told).order_by("round")
     rows += kept.values_list("tags", "transaction")[: MOST + 1]
     if len(rows) > MOST:

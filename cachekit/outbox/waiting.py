@@ -10,6 +10,7 @@ from django.db.models import Count, Min
 from django.utils import timezone
 
 from cachekit.models import Outbox
+from cachekit.outbox import changes
 from cachekit.outbox.writing import has_table
 
 
@@ -30,4 +31,6 @@ def waiting(using: str) -> Waiting:
     if not has_table(connections[using]):
         return Waiting(0)
     found = Outbox.objects.using(using).aggregate(rows=Count("pk"), since=Min("written_at"))
-    return Waiting(found["rows"], found["since"])
+    rows, since = changes.counted(using)
+    oldest = min((one for one in (found["since"], since) if one is not None), default=None)
+    return Waiting(found["rows"] + rows, oldest)

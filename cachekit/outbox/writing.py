@@ -14,14 +14,15 @@ from cachekit.models import Outbox
 
 logger = logging.getLogger("cachekit.outbox")
 
-_migrated: set[str] = set()
+_migrated: set[tuple[str, str]] = set()
 
 
-def has_table(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether cachekit is migrated in this database."""
-    if connection.alias not in _migrated and Outbox._meta.db_table in connection.introspection.table_names():
-        _migrated.add(connection.alias)
-    return connection.alias in _migrated
+def has_table(connection: BaseDatabaseWrapper, name: str = Outbox._meta.db_table) -> bool:
+    """Tell whether cachekit is migrated in this database, as far as this table."""
+    place = (connection.alias, name)
+    if place not in _migrated and name in connection.introspection.table_names():
+        _migrated.add(place)
+    return place in _migrated
 
 
 def name_of(using: str, number: int) -> str:

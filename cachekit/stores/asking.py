@@ -56,8 +56,14 @@ class Asking:
         return ask, replies
 
     def points(self, ask: Ask, replies: Sequence[Any]) -> tuple[bytes, int, int]:
-        """Return epoch, last and the newest point; NEVER as the point where a bucket was lost."""
-        root = raised(replies)[0]
+        """Return epoch, last and the newest point; NEVER as the point where a bucket was lost, or holds no numbers."""
+        try:
+            return self._points(ask, raised(replies))
+        except ValueError:  # somebody else wrote there
+            return replies[0][0] or b"", 0, NEVER
+
+    def _points(self, ask: Ask, replies: Sequence[Any]) -> tuple[bytes, int, int]:
+        root = replies[0]
         epoch, last, count = root[0] or b"", int(root[1] or 0), len(ask.layout.places)
         newest = max((int(point) for point in root[2 + count :] if point is not None), default=0)
         if not ask.known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -29,6 +30,8 @@ PROBE = 1.0
 """Seconds between two read points taken to see whether the server still takes writes."""
 PAUSE = 0.25
 """Seconds to wait after trouble."""
+MOST_PAUSE = 5.0
+"""Seconds between two tries, at most, where the server answers and its stream cannot be followed."""
 PAGE = 500
 
 
@@ -40,18 +43,28 @@ class Channel:
         self._mirror = mirror
         self._wire = wire
         self._cursor = b""
-        self._probed = 0.0
+        self._beaten = self._probed = 0.0
+        self.hears = False
+        """Whether it could wait for events; nothing is proven before: what is refused is refused at once."""
 
     def turn(self) -> None:
-        """Wait for events, at most for a heartbeat's time, and compare with the root. Raises StoreUnavailable."""
+        """Wait for events, at most until the next heartbeat is due, and compare with the root when it is.
+
+        Raises redis-py's errors, StoreUnavailable where the server takes no writes, and LookupError or ValueError for
+        what somebody else has put into the stream.
+        """
         if self._cursor:
             self._listen()
-        self._beat()
+        if not self._cursor or time.monotonic() - self._beaten >= BEAT:  # not for each event: writes would pay for it
+            self._beat()
 
     def _listen(self) -> None:
-        wait = int(BEAT * 1000)
+        left = self._beaten + BEAT - time.monotonic()
+        wait = max(1, math.ceil(left * 1000)) if self.hears else 1
         command = pack("XREAD", "COUNT", PAGE, "BLOCK", wait, "STREAMS", self._store.ledger.events, self._cursor)
         (found,) = self._exchange(Exchange(command, 1, BEAT + 1))
+        if not self.hears:
+            self.hears, self._beaten = True, 0.0
         if not self._follow(_entries(found)):
             self._cursor = b""
 
@@ -64,7 +77,7 @@ class Channel:
                 self._cursor = newest[-1][0] if newest else b"0-0"
             elif not self._follow(newest):
                 break
-            if self._store.suspect:
+            if self._store.suspect or not self.hears:
                 self._mirror.void()
                 return
             if self._mirror.prove(beat, asked):
@@ -75,8 +88,9 @@ class Channel:
     def _asked(self) -> tuple[float, Beat, list[tuple[bytes, Event]]]:
         """Ask the root, and for what this mirror has not read; for the end of the stream where it has read nothing."""
         asked, store = time.monotonic(), self._store
+        self._beaten = asked
         if asked - self._probed > PROBE:
-            store.do(steps.Begin(""))  # a server that refuses this cannot be told of writes
+            _ask(store)  # a server that refuses this cannot be told of writes
             self._probed = asked
         if self._cursor:
             events = pack("XREAD", "COUNT", PAGE, "STREAMS", store.ledger.events, self._cursor)
@@ -94,8 +108,7 @@ class Channel:
         return True
 
     def _exchange(self, wanted: Exchange) -> list[Any]:
-        with self._store.guard():
-            return list(raised(self._wire.exchange(wanted.payload, wanted.replies, timeout=wanted.timeout)))
+        return list(raised(self._wire.exchange(wanted.payload, wanted.replies, timeout=wanted.timeout)))
 
 
 def _entries(found: Any) -> list[tuple[bytes, Event]]:
@@ -145,24 +158,55 @@ class Follower:
         self._thread = None
 
     def _run(self, over: threading.Event) -> None:
-        wire = Wire(self._store.pool, self._store.greet)
-        channel = Channel(self._store, self._store.mirror, wire)
-        said = False
+        store = self._store
+        wire = Wire(store.pool, store.greet)
+        channel, pause = Channel(store, store.mirror, wire), 0.0
         try:
             while not over.is_set():
                 try:
+                    if store.breaker.is_open:
+                        _ask(store)
                     channel.turn()
-                    said = False
-                except (StoreUnavailable, RedisError, OSError) as error:
-                    self._store.mirror.void()
-                    channel = Channel(self._store, self._store.mirror, wire)
-                    if not said and not over.is_set():
+                    pause = 0.0 if channel.hears else pause
+                except (StoreUnavailable, RedisError, OSError, LookupError, ValueError) as error:
+                    store.mirror.void()
+                    channel = Channel(store, store.mirror, wire)
+                    if not pause and not over.is_set():
                         logger.info("The ledger's stream cannot be followed, reads are strict: %s", error)
-                    said = True
-                    over.wait(PAUSE)
+                    pause = min(2 * pause, MOST_PAUSE) if pause and answers(store) else PAUSE
+                    over.wait(pause)
         finally:
             if over.is_set():
                 wire.drop()
+
+
+def answers(store: RedisStore) -> bool:
+    """Tell whether the server answers and takes writes: then it is the stream that cannot be had, on this way to it."""
+    try:
+        _ask(store)
+    except StoreUnavailable:
+        return False
+    return True
+
+
+def refusal(store: RedisStore) -> str:
+    """Try to follow the ledger's stream; return why that fails though the server answers. Raises StoreUnavailable."""
+    wire = Wire(store.pool, store.greet)
+    channel = Channel(store, Mirror(), wire)
+    try:
+        channel.turn()
+        channel.turn()  # the second time it waits for events
+    except (RedisError, OSError, LookupError, ValueError) as error:
+        _ask(store)
+        return f"{type(error).__name__}: {error}"
+    finally:
+        wire.drop()
+    return ""
+
+
+def _ask(store: RedisStore) -> None:
+    """Ask something else, whose failure is noted. Raises StoreUnavailable."""
+    store.do(steps.Begin(""))
 
 
 _followers: WeakSet[Follower] = WeakSet()

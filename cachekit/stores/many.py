@@ -49,15 +49,15 @@ class Points:
         root = replies[0]
         count = len(question.places)
         self.epoch: bytes = root[0] or b""
-        self.last = int(root[1] or 0)
+        self.last = 0 if _number(root[1]) == NEVER else int(root[1] or 0)
         births = zip(question.places, root[2 : 2 + count], strict=True)
         self.born = {place for place, birth in births if birth is not None}
-        self._whole = dict(zip(question.whole, (int(point or 0) for point in root[2 + count :]), strict=True))
+        self._whole = dict(zip(question.whole, map(_number, root[2 + count :]), strict=True))
         self._buckets: dict[bytes, dict[bytes, int]] = {}
         for place, bucket in zip(question.asked, replies[1:], strict=True):
             if bucket[0] is not None:
                 names = (b"f", *question.places[place])
-                self._buckets[place] = dict(zip(names, (int(point or 0) for point in bucket), strict=True))
+                self._buckets[place] = dict(zip(names, map(_number, bucket), strict=True))
 
     def newest(self, blob: bytes) -> int:
         """Return the newest point among an entry's tags; NEVER where a bucket was lost."""
@@ -132,6 +132,14 @@ class Many:
         for key, (header, _) in zip(keys, entries, strict=True):
             if header is not None and len(header.tags) <= dependencies.LONGEST_KEPT:
                 self._seen[key] = header.tags
+
+
+def _number(point: bytes | None) -> int:
+    """Return a point, none as 0; what somebody else has written there lies after everything."""
+    try:
+        return int(point or 0)
+    except ValueError:
+        return NEVER
 
 
 def _found(points: Points, header: Header | None, payload: bytes, since: int) -> Found:

@@ -28,7 +28,10 @@ def post(store: RedisStore, step: steps.Invalidate, lost: Callable[[], object]) 
 
 
 def promise(store: RedisStore, step: steps.Intend) -> Promise:
-    """Send intents and go on; what is returned waits for the answer and tells whether they stand."""
+    """Send intents and go on; what is returned waits for the answer and tells whether they stand.
+
+    Raises StoreUnavailable, now or when it is waited for.
+    """
     answers: list[bool] = []
     wanted = next(store.ledger.intend(step))
     with store.guard(insists=True):
@@ -36,7 +39,7 @@ def promise(store: RedisStore, step: steps.Intend) -> Promise:
 
     def stands() -> bool:
         if not answers:
-            with suppress(StoreUnavailable), store.guard(insists=True):
+            with store.guard(insists=True):
                 store.wire.hear_on(line)
         return answers == [True]
 

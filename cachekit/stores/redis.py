@@ -10,7 +10,7 @@ from typing import Any
 
 from redis import Redis
 from redis.connection import ConnectionPool
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError, TimeoutError as RedisTimeoutError
 
 from cachekit import hooks
 from cachekit.conf import conf
@@ -71,7 +71,9 @@ class Guard:
             return
         if isinstance(error, RedisError | OSError):
             self._store.failed(error)
-            raise StoreUnavailable(f"The cache server of alias '{self._store.alias}' is away: {error}") from error
+            away = StoreUnavailable(f"The cache server of alias '{self._store.alias}' is away: {error}")
+            away.hung = isinstance(error, RedisTimeoutError)
+            raise away from error
 
 
 class RedisStore:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from cachekit.core import dependencies, tags
 from cachekit.stores.wire import framed
 
-MOVING = ("invalidate", "intend", "withdraw", "attach")
+MOVING = ("invalidate", "intend", "withdraw", "attach", "tell")
 """The scripts that move points, or tell what was."""
 
 

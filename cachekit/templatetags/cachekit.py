@@ -15,6 +15,7 @@ from cachekit import engine, passed, sharing
 from cachekit.core import keys
 from cachekit.core.capture import current
 from cachekit.core.policy import Spec
+from cachekit.exceptions import InvalidKey
 from cachekit.specs import Door, place, surroundings
 
 register = template.Library()
@@ -81,11 +82,11 @@ class CachedNode(Node):
         form = (context.autoescape, context.use_l10n, context.use_tz)
         kinds = tuple(map(type, values))
         if not REMEMBERED.issuperset(kinds):
-            return door.spec(keys.fingerprint(surroundings(), form, *values))
+            return door.spec(_fingerprint(form, values))
         ident = (place(), form, values, kinds)
         spec = door.remembered(ident)
         if spec is None:
-            spec = door.spec(keys.fingerprint(surroundings(), form, *values))
+            spec = door.spec(_fingerprint(form, values))
             if all(map(keys.is_short, values)):
                 door.remember(ident, spec)
         return spec
@@ -135,6 +136,14 @@ class CachedNode(Node):
         if self._fixed:
             self._only = self._doors[known]
         return self._doors[known]
+
+
+def _fingerprint(form: tuple[Any, ...], values: tuple[Any, ...]) -> str:
+    """Return what tells one rendering from another. Raises InvalidKey."""
+    try:
+        return keys.fingerprint(surroundings(), form, *values)
+    except InvalidKey as error:
+        raise InvalidKey(f'{error} Name something of it that makes one: {{% cached 600 "name" thing.pk %}}.') from error
 
 
 def _literal(expression: FilterExpression) -> Any:

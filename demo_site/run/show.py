@@ -90,10 +90,7 @@ def _port(wanted: int) -> int:
     if wanted == 0:
         return ports.any_free()
     if not ports.is_free(wanted):
-        raise Trouble(
-            f"port {wanted} is taken by another program. "
-            f"Choose another: {Path(sys.executable).name} -m demo_site.run --port {wanted + 1}"
-        )
+        raise Trouble(f"port {wanted} is taken by another program. Choose another: PORT={wanted + 1} make demo")
     return wanted
 
 

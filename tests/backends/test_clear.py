@@ -235,3 +235,14 @@ def test_awaited_on_two_loops(cache: Any) -> None:
             return await cache.aget("k")
 
         assert async_to_sync(main)() == number
+
+
+def test_a_generation_that_somebody_else_has_broken_is_another(cache: Any, call: Call) -> None:
+    call(cache.set, "k", "v")
+    key, client = cache.line.generation.key, cache.client.get_client()
+
+    client.set(key, client.get(key)[:-2] + b"\xff:")
+
+    assert call(cache.get, "k") is None
+    assert call(cache.set, "k", "w")
+    assert call(cache.get, "k") == "w"

@@ -127,7 +127,7 @@ MUTANTS = (
         "no intent before COMMIT",
         f"{TRANSACTIONS}:committing",
         "mark, began, missed = early.announced(connection, ongoing.of(connection), told)",
-        "mark, began, missed = 'none', time.monotonic(), []",
+        "mark, began, missed = 'none', time.monotonic(), {}",
         HOT,
     ),
     Mutant(
@@ -140,8 +140,8 @@ MUTANTS = (
     Mutant(
         "COMMIT does not wait for the intents that were sent early",
         "cachekit.orm.early:announced",
-        "all(stands() for stands in early.promises)",
-        "True",
+        "missed = intents.fallen(early.promises)",
+        "missed = {}",
         LOSSY_HOT,
     ),
     Mutant(
@@ -252,7 +252,7 @@ MUTANTS = (
     Mutant(
         "acknowledged before the ledger knows",
         "cachekit.invalidation:invalidate_tags",
-        "if not _done(one, step, waits=waits):",
+        "if one in hung or not _done(one, step, waits=waits):",
         "if _keep(one, step):",
         HOT,
     ),

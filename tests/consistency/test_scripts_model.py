@@ -49,7 +49,7 @@ MUTATIONS = (
     ("intend", "math.max(point, held(place, field))", "point"),
     ("withdraw", "greatest = math.max(greatest, tonumber(other))", ""),
     ("attach", "written ~= run_id()", "not written"),
-    ("mend", "redis.call('HSETNX', root .. ':' .. ARGV[i], 'f', stamp)", ""),
+    ("mend", "redis.call('HSETNX', bucket, 'f', stamp)", ""),
     ("ledger", "redis.call('HSET', root, '*', moved, '>', moved)", ""),
     ("ledger", "last > now + SKEW", "false"),
 )

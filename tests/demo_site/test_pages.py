@@ -171,8 +171,25 @@ def test_a_made_up_query_is_answered_with_what_there_is(visitor: Client, path: s
 
 
 @pytest.mark.parametrize("path", ["/diamonds/rubies/", "/diamond/999999/", "/diamond/0/", "/diamond/999999/order/"])
-def test_what_is_not_there_is_404(visitor: Client, path: str) -> None:
-    assert visitor.get(path).status_code == 404
+def test_what_is_not_there_is_404_with_a_way_back(visitor: Client, path: str) -> None:
+    answer = visitor.get(path)
+
+    assert answer.status_code == 404
+    assert "This drawer is empty." in answer.text
+    assert 'href="/diamonds/"' in answer.text
+
+
+def test_what_breaks_is_500_on_a_page_of_the_shop(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("demo_site.shop.views.sales_report", broken)
+    visitor.raise_request_exception = False
+
+    answer = visitor.get("/sales/")
+
+    assert answer.status_code == 500
+    assert "We dropped a stone." in answer.text
 
 
 def test_counts_beside_the_choices_are_what_the_choices_leave(stocked: None) -> None:

@@ -26,15 +26,15 @@ Demo = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
-    """`demo(*words)` starts the demo in a folder of its own; what is left at the end is killed, by its id."""
+    """`demo(*words, **variables)` starts it in a folder of its own; what is left at the end is killed, by its id."""
     started: list[subprocess.Popen[str]] = []
     unwanted = {"CACHE_URL", "DATABASE_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE", "DEMO_PASSWORD"}
     env = {name: value for name, value in os.environ.items() if name not in unwanted} | {"DEMO_DIR": str(tmp_path)}
 
-    def start(*words: str) -> subprocess.Popen[str]:
+    def start(*words: str, **variables: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "demo_site.run", "--limit", "200", *words]
         child = subprocess.Popen(
-            command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, cwd=ROOT, env=env | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         started.append(child)
         return child
@@ -114,12 +114,13 @@ def test_a_port_that_is_taken_is_said_at_once(demo: Demo) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        child = demo("--port", str(taken.getsockname()[1]))
+        port = taken.getsockname()[1]
+        child = demo(PORT=str(port))
 
         told, _ = child.communicate(timeout=200)
 
     assert child.returncode == 1
-    assert "is taken by another program. Choose another" in told
+    assert f"port {port} is taken by another program. Choose another: PORT={port + 1} make demo" in told
     assert "Traceback" not in told
 
 

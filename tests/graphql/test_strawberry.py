@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -331,6 +331,10 @@ def paged() -> list[TagNode]:
         (
             lambda: strawberry_django.field(resolver=listed, extensions=[IsStaff(), CachedField(300)]),
             "hit would not ask",
+        ),
+        (
+            lambda: strawberry_django.field(resolver=listed, extensions=[cast("Any", CachedField)]),
+            r"extensions=\[CachedField\(600\)",
         ),
         (
             lambda: strawberry_django.field(

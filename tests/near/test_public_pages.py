@@ -356,6 +356,7 @@ def test_a_copy_is_what_the_constructor_makes() -> None:
     assert (made.content, made["X-One"]) == (b"body", "1")
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("touch", ["cookie", "closed", "handler", "closer", "mark", "written"])
 def test_a_response_to_which_something_has_happened_is_not_copied(touch: str) -> None:
     made: Any = HttpResponse("body")

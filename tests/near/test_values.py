@@ -177,6 +177,23 @@ def test_hits_are_counted(cache: Any) -> None:
     assert stats.counted()[NAME, "backend", "near", "hit"] >= 1
 
 
+def test_who_only_tells_keeps_nothing_and_is_heard_by_whatever_alias(
+    cache: Any, valkey: Valkey, use_cache: Callable[..., None]
+) -> None:
+    for other in ("plain", "fake"):
+        use_cache(valkey.url, other, BACKEND="cachekit.backends.RedisCache", KEY_PREFIX="", OPTIONS={"NEAR": "tell"})
+    cache = caches[NAME]
+    cache.set("n", 0)
+
+    for number, other in enumerate(("plain", "fake", NAME), 1):
+        warm(cache, "n")
+        caches[other].set("n", number)
+        until(lambda: cache.get("n") == number)  # noqa: B023 - asked at once
+
+    plain: Any = caches["plain"]
+    assert plain._nearby is None
+
+
 def test_a_project_with_its_own_keys_asks_the_server(valkey: Valkey, use_cache: Callable[..., None]) -> None:
     use_cache(valkey.url, NAME, OPTIONS={"NEAR": True}, KEY_FUNCTION=lambda key, prefix, version: f"mine:{key}")
     cache: Any = caches[NAME]

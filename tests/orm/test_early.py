@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from django.db import connection, transaction
 
 from cachekit import hooks
+from cachekit.models import Outbox
 from cachekit.orm import early
 from cachekit.stores import store_for
 from tests.orm.test_endings import answered, title
@@ -219,3 +222,29 @@ class TestInATestCase:
 
         assert steps == []
         assert heard == []
+
+
+@pytest.mark.parametrize("in_advance", [True, False])
+def test_a_writer_waits_once_for_a_server_that_hangs(
+    in_advance: bool, own_valkey: Valkey, use_cache: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_cache(own_valkey.url, OPTIONS={"SOCKET_TIMEOUT": 0.5, "SOCKET_CONNECT_TIMEOUT": 0.5})
+    if not in_advance:
+        monkeypatch.setattr(early, "ENOUGH", math.inf)
+    book, store = make_book("old"), store_for("default")
+    title(book.pk)
+    failed, waited = store.failed, []  # type: ignore[attr-defined]
+
+    def failing(error: Exception) -> None:
+        waited.append(threading.current_thread().name)
+        failed(error)
+
+    monkeypatch.setattr(store, "failed", failing)
+    with own_valkey.paused():
+        rewrite(book.pk, "new")
+
+        assert waited.count(threading.current_thread().name) == 1, "the courier waits for the rest"
+        assert Outbox.objects.count() == 1
+
+    until(lambda: answered(book.pk) == "hit")
+    assert title(book.pk) == "new"

@@ -25,5 +25,14 @@ def test_queries_that_cannot_be_meant_are_refused_where_they_are_written(queries
 
 
 def test_an_option_that_there_is_not_is_named_with_those_that_there_are() -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"no option 'tiemout' here; there are .*timeout"):
+    with pytest.raises(ImproperlyConfigured, match=r"no option 'tiemout' here \(did you mean 'timeout'\?\); there are"):
         CachedManager(rows={"tiemout": 3})  # type: ignore[arg-type]
+
+
+def test_a_manager_that_is_told_by_a_misspelt_name_or_by_none_says_which_there_are() -> None:
+    anything: Any = CachedManager
+
+    with pytest.raises(TypeError, match=r"no option 'querys'\. Did you mean 'queries'\?"):
+        anything(querys=3)
+    with pytest.raises(TypeError, match=r"CachedManager\(rows=60\).*CachedManager\(queries=60\)"):
+        anything(60)

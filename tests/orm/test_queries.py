@@ -439,3 +439,25 @@ async def test_awaited_queries_hit_too() -> None:
 
 async def _listed(queryset: Any) -> list[Any]:
     return [one async for one in queryset]
+
+
+async def test_a_model_or_a_manager_stands_for_all_its_rows() -> None:
+    shelf = await Author.objects.aget(pk=ADA)
+
+    def found() -> list[list[int]]:
+        asked: list[Any] = [Book.objects.all(), Book.objects, Book, shelf.books]
+        return [sorted(book.pk for book in cached_query(one, 300)) for one in asked]
+
+    everything, manager, model, related = await sync_to_async(found)()
+
+    assert everything == manager == model == sorted(book.pk for book in await acached_query(Book, 300))
+    assert related == sorted([pk async for pk in Book.objects.filter(author=ADA).values_list("pk", flat=True)])
+    assert 0 < len(related) < len(model)
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], "zoo.Book", Count, None])
+async def test_what_asks_nothing_of_the_database_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"takes a queryset: cached_query\(Product.objects.filter.* @cached"):
+        cached_query(wrong, 300)
+    with pytest.raises(TypeError, match="takes a queryset"):
+        await acached_query(wrong, 300)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.apps.registry import Apps
 from django.db import connection, models, transaction
 from django.db.models.signals import post_init
 from django.test.utils import CaptureQueriesContext
@@ -17,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from cachekit import CachedManager, CachedQuerySet, cached, invalidate, tenant, uncached
 from cachekit.near import near_for
 from cachekit.orm.forward import KeptForeignKey
+from cachekit.orm.rows import _columns
 from cachekit.stores import store_for
 from tests.orm.world import BOX, CAFE, ONE, PARK, populate
 from tests.zoo.builders import make_author
@@ -301,6 +303,25 @@ def test_keys_of_every_kind_and_parents(django_assert_num_queries: Any) -> None:
 
     assert client.strlen(key) < 130
     assert b"models" not in client.get(key)
+
+
+def test_releases_with_other_columns_find_nothing_of_each_other(sheet: Sheet) -> None:
+    def release(**more: Any) -> Any:
+        meta = type("Meta", (), {"app_label": "zoo", "apps": Apps()})
+        return type("Sheet", (models.Model,), {"__module__": __name__, "Meta": meta, **more})
+
+    title, longer = models.CharField(max_length=50), models.CharField(max_length=80)
+    releases = [
+        release(title=title),
+        release(title=models.TextField()),
+        release(title=title.clone(), extra=models.IntegerField(default=5)),
+        release(title=models.CharField(max_length=50, db_column="name")),
+    ]
+
+    prints = [_columns(one) for one in releases]
+
+    assert len(set(prints)) == len(prints)
+    assert _columns(release(title=longer)) == prints[0], "the column holds the same values"
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "other"])

@@ -4,5 +4,6 @@ from tests.servers.postgres import Postgres
 from tests.servers.process import Missing, Server, free_port
 from tests.servers.redis import RedisServer, Valkey
 from tests.servers.sentinel import Sentinel
+from tests.servers.standby import Standby
 
-__all__ = ["Missing", "Postgres", "RedisServer", "Sentinel", "Server", "Valkey", "free_port"]
+__all__ = ["Missing", "Postgres", "RedisServer", "Sentinel", "Server", "Standby", "Valkey", "free_port"]

@@ -10,6 +10,7 @@ import signal
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from tests.servers.process import Missing, Server
 
@@ -53,6 +54,15 @@ class Postgres(Server):
     def url(self) -> str:
         """The URL of the maintenance database."""
         return f"postgres://postgres@127.0.0.1:{self.port}/postgres"
+
+    def ask(self, sql: str, database: str = "postgres") -> Any:
+        """Carry out one statement over a connection of its own, and return the first value of its answer."""
+        import psycopg
+
+        with psycopg.connect(self.url.rpartition("/")[0] + f"/{database}", autocommit=True) as connection:
+            found = connection.execute(sql)
+            row = found.fetchone() if found.description else None
+        return row[0] if row else None
 
     def prepare(self) -> None:
         user = self.user

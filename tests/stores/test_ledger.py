@@ -164,6 +164,24 @@ def test_a_lost_bucket_is_stale_never_fresh(redis: RedisStore, client: Any, call
     assert verdict(redis, "k", call) is Verdict.FRESH, "saving gave the bucket a floor"
 
 
+@pytest.mark.parametrize("field", ["f", "digest"])
+def test_a_bucket_that_holds_no_numbers_is_lost_and_mended(
+    redis: RedisStore, client: Any, call: Call, field: str
+) -> None:
+    redis.do(steps.Invalidate(("homepage",)))
+    put(redis, "k", "homepage")
+    assert verdict(redis, "k", call) is Verdict.FRESH
+
+    client.hset(bucket_of(redis, "homepage"), "f" if field == "f" else tags.digest("homepage"), b"\xff")
+    assert verdict(redis, "k", call) is Verdict.STALE
+    (many,) = call(redis.do, steps.LoadMany(("k",)))
+    assert judge(many, redis.now()) is Verdict.STALE
+
+    for _ in range(2):  # the first time the bucket is mended, which is to be invalidated now
+        put(redis, "k", "homepage")
+    assert verdict(redis, "k", call) is Verdict.FRESH
+
+
 def test_a_lost_bucket_counts_as_invalidated_when_it_is_written_again(redis: RedisStore, client: Any) -> None:
     same = next(f"t{n}" for n in range(10_000) if bucket_of(redis, f"t{n}") == bucket_of(redis, "homepage"))
     redis.do(steps.Invalidate(("homepage",)))

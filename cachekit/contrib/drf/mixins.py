@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from django.http.response import HttpResponseBase
 from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSetMixin
 
 from cachekit.contrib.drf.rules import first, rules_of
 from cachekit.contrib.drf.views import Kept, name_of
@@ -30,6 +31,16 @@ class CachedViewSetMixin:
         super().__init_subclass__(**kwargs)
         first(cls, CachedViewSetMixin, APIView)
         cls.cachekit_kept = {action: Kept(rules_of(cls._said(options))) for action, options in cls._actions()}
+
+    @classmethod
+    def as_view(cls, *args: Any, **kwargs: Any) -> Any:
+        """Return the view as ever. Raises TypeError for a class without actions: nothing of it would be kept."""
+        if not issubclass(cls, ViewSetMixin):
+            raise TypeError(
+                f"{cls.__name__} is no viewset: it has no actions for CachedViewSetMixin to keep. Put "
+                "@cached_response(600) above its get() instead, or make it a viewset."
+            )
+        return super().as_view(*args, **kwargs)  # type: ignore[misc]
 
     @classmethod
     def _actions(cls) -> Any:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
 
+from cachekit.core.mirror import MAX_LAG
+from tests import bytecode
 from tests.consistency.checker import report
 from tests.consistency.checker.director import Director, Outcome, Plan
 from tests.consistency.checker.faults import FAULTS, SHORT
@@ -14,7 +17,7 @@ from tests.consistency.checker.figures import gather, missing
 from tests.consistency.checker.subjects import SUBJECTS
 from tests.servers import Postgres
 
-EVERYBODY = ("cachekit", "triggers", "aside", "cacheops", "cachalot")
+EVERYBODY = ("cachekit", "tracked", "triggers", "aside", "cacheops", "cachalot")
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs" / "explanation"
 FIGURES = ROOT / ".cache" / "consistency.json"
@@ -23,6 +26,7 @@ FIGURES = ROOT / ".cache" / "consistency.json"
 def main() -> int:
     """Run what the command line asks for; fail if cachekit broke its promise."""
     asked = arguments()
+    bytecode.keep(os.environ)  # processes are started again all the time
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended on the way out
     outcomes, found = [], {}
     with Postgres("--synchronous_commit=on", "--max_connections=60") as database:
@@ -73,10 +77,12 @@ def planned(asked: argparse.Namespace, name: str) -> Plan:
 
 def broken(outcome: Outcome) -> bool:
     """Tell whether a subject that promises something has not kept it."""
-    if outcome.plan.subject.name not in ("cachekit", "triggers"):
+    name, verdicts = outcome.plan.subject.name, outcome.verdicts
+    if name not in ("cachekit", "tracked", "triggers"):
         return False
-    stale = outcome.verdicts.whole.stale
-    return bool(stale["acknowledged"] or stale["phantom"] or stale["own"] or outcome.verdicts.lasting)
+    stale, longest = verdicts.whole.stale, verdicts.whole.longest["acknowledged"] / 1e9
+    late = longest > MAX_LAG if name == "tracked" else stale["acknowledged"]
+    return bool(late or stale["phantom"] or stale["own"] or verdicts.lasting)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,11 @@ def viewset(**attributes: Any) -> Any:
         (lambda: viewset(cache_actions=("list",)), TypeError, "dict"),
         (lambda: type("Last", (APIView, CachedViewSetMixin), {}), TypeError, r"class Last\(CachedViewSetMixin"),
         (
+            lambda: cast("Any", type("Plain", (CachedViewSetMixin, APIView), {})).as_view(),
+            TypeError,
+            "Plain is no viewset.*get()",
+        ),
+        (
             lambda: type("Last", (Serializer, CachedSerializerMixin), {}),
             TypeError,
             r"Last\(CachedSerializerMixin",

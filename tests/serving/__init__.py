@@ -1,0 +1,1 @@
+"""Every process model: servers of the web and workers of Celery whose processes read near values."""

@@ -19,6 +19,7 @@ from cachekit.conf import conf
 from cachekit.core.steps import Begin, Invalidate
 from cachekit.core.tags import EVERYTHING
 from cachekit.exceptions import CachekitError, StoreUnavailable
+from cachekit.intents import NO_TRANSACTION, Ending
 from cachekit.registry import targets_of
 from cachekit.stores import Store, aliases, store_for
 
@@ -122,23 +123,19 @@ def invalidate_tags(
     *,
     why: str = "",
     by: str = "",
-    mark: str = "",
-    settles: str = "",
     only: Collection[str] = (),
-    waits: bool = True,
-    hung: Collection[str] = (),
+    settles: str = "",
+    ending: Ending = NO_TRANSACTION,
 ) -> list[str]:
     """Invalidate exactly these tags and end a transaction's own intents; return the aliases that have not got it.
 
-    `settles` is the database's name of the transaction: the relay need not tell it again. Who does not wait has put
-    intents that stand until they are settled, however long that takes: nothing is stale meanwhile. Who has waited
-    in vain for a server that has `hung` just now leaves it to the courier.
+    `settles` is the database's name of the transaction: the relay need not tell it again.
     """
     missed, told = [], tuple(told)
     try:
-        for one, plain in _steps(told, why, by, mark, only):
+        for one, plain in _steps(told, why, by, ending.mark, only):
             step = plain._replace(settles=settles)
-            if one in hung or not _done(one, step, waits=waits):
+            if one in ending.hung or not _done(one, step, waits=ending.waits):
                 _keep(one, step)
                 missed.append(one)
     finally:

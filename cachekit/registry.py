@@ -5,12 +5,10 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
-import unicodedata
 import uuid
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
 
 from django.apps import apps
 from django.conf import settings
@@ -20,6 +18,7 @@ from django.db.models.signals import class_prepared
 
 from cachekit import tenants
 from cachekit.core import tags
+from cachekit.core.canonical import canonical
 from cachekit.core.keys import fingerprint
 from cachekit.databases import primary_of
 from cachekit.exceptions import InvalidTag
@@ -192,25 +191,6 @@ def _is_rounded(field: Field[Any, Any], value: Any) -> bool:
 
 def _bounded(text: str, start: str) -> str:
     return text if len(text) <= tags.MAX_LENGTH else f"{start}~{fingerprint(text)}"
-
-
-def canonical(value: Any) -> str:
-    """Return a text that is the same for all values which a database calls equal; a coarser one only makes misses."""
-    if type(value) is int:
-        return str(value)
-    if isinstance(value, bool):
-        value = int(value)
-    if isinstance(value, (decimal.Decimal, float)):
-        number = decimal.Decimal(value).normalize()
-        value = f"{number:f}"
-    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
-        value = value.astimezone(datetime.UTC)
-    if value is None:
-        return "~null"
-    # collations may ignore case, accents and trailing blanks
-    letters = unicodedata.normalize("NFKD", str(value).casefold())
-    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    return quote(bare.rstrip(), safe="") or "~empty"
 
 
 @lru_cache(maxsize=1024)

@@ -26,7 +26,7 @@ PLAIN = (
     *(models.PositiveIntegerField, models.PositiveBigIntegerField, models.PositiveSmallIntegerField),
     models.UUIDField,
 )
-"""What PostgreSQL writes as `registry.canonical` does."""
+"""What PostgreSQL writes as `core.canonical` does."""
 TEXTS = (models.CharField, models.TextField, models.SlugField, models.EmailField, models.URLField)
 OTHERS = (models.BooleanField, models.DecimalField, models.DateField, models.DateTimeField, models.TimeField)
 """What PostgreSQL writes as Django reads it; dates of another `DateStyle` than ISO are not understood: told whole."""

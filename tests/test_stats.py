@@ -397,7 +397,8 @@ def test_prometheus_tells_audits_and_shadows_from_requests() -> None:
 
 
 def test_look_ups_are_counted_in_one_call_as_long_as_nobody_else_listens() -> None:
-    event, heard = hit("default", name="short"), []
+    event = hit("default", name="short")
+    heard: list[Lookup] = []
     for _ in range(3):
         hooks.looked_up(event)
     assert stats.counted()[event] == 3

@@ -49,7 +49,7 @@ def fill(count: int) -> str:
 
 def _sealed(count: int) -> None:
     """Store entries as `@cached` does, but a thousand in one round trip."""
-    from cachekit.core import steps, tags
+    from cachekit.core import dependencies, steps
     from cachekit.core.entry import NEVER, Header, seal
     from cachekit.stores import store_for
     from cachekit.stores.redis import RedisStore
@@ -58,7 +58,7 @@ def _sealed(count: int) -> None:
     store = store_for("default")
     assert isinstance(store, RedisStore)
     begun = store.do(steps.Begin(""))
-    header = Header(begun.epoch, begun.read_point, begun.read_point, NEVER, 1, tags.encode(["writes.item"]))
+    header = Header(begun.epoch, begun.read_point, begun.read_point, NEVER, 1, dependencies.encode(["writes.item"]))
     data = seal(header, b"x" * 100)
     for page in range(0, count, PAGE):
         commands = [pack("SET", store.key("function", str(n)), data) for n in range(page, min(page + PAGE, count))]

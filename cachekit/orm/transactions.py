@@ -11,7 +11,7 @@ from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachekit import outbox, registry, tenants
-from cachekit.intents import withdraw
+from cachekit.intents import Ending, withdraw
 from cachekit.invalidation import invalidate_tags, keep
 from cachekit.orm import early, notices, ongoing
 from cachekit.orm.ongoing import commits_by_itself
@@ -84,9 +84,8 @@ def committing(
     heard = notices.taken(connection)
     intended, told = len(told), (*dict.fromkeys((*told, *heard.tags)),)
     waits = bool(missed) or len(told) > intended or time.monotonic() - began > QUICK
-    late = invalidate_tags(
-        told, why="write", by=connection.alias, mark=mark, settles=heard.settles, waits=waits, hung=hung
-    )
+    ending = Ending(mark, waits, hung)
+    late = invalidate_tags(told, why="write", by=connection.alias, settles=heard.settles, ending=ending)
     if unboxed := [one for one in late if one not in boxed]:
         outbox.write_alone(connection.alias, told, unboxed)
     return done
@@ -116,7 +115,10 @@ def repeated(connection: BaseDatabaseWrapper, told: Collection[str], again: Call
     """
     if early.is_test_case(connection):
         connection.on_commit(again, robust=True)
-    elif connection.connection is not None and not commits_by_itself(connection):
+        return
+    # an awaiter asks too, who must not make sure that there is a connection
+    open_here = connection.in_atomic_block or not connection.autocommit or ongoing.is_begun_by_hand(connection)
+    if connection.connection is not None and open_here:
         ongoing.writing(connection).named.update(dict.fromkeys(told))
 
 

@@ -17,6 +17,8 @@ TRANSITIONS = {
     "delete": ("old_rows",),
     "truncate": (),
 }
+NAMES = ("o", "r")
+"""What old and new rows are called in a query; where there are only old or only new ones they are `r`."""
 MAX_ROWS = 200
 """A statement that changes more rows tells of every row: one tag instead of hundreds."""
 
@@ -33,6 +35,7 @@ OTHERS = (models.BooleanField, models.DecimalField, models.DateField, models.Dat
 
 FUNCTION = """
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $function$
+#variable_conflict use_column
 DECLARE
     told pg_catalog.text;
     touched bigint;
@@ -43,11 +46,34 @@ BEGIN
     IF pg_catalog.current_setting('cachekit.listens', true) OPERATOR(pg_catalog.=) 'on' THEN
         RAISE INFO 'cachekit % %', pg_catalog.txid_current(), told;
     END IF;
-    RETURN NULL;
+    RETURN NEW;
 END
 $function$
 """
-"""Each name in it says its schema, for the caller has a search path of their own: to set one costs 6 µs a call."""
+"""Each name in it says its schema, for the caller has a search path of their own: to set one costs 6 µs a call.
+`NEW` is null here, and need not be computed as `NULL` would."""
+
+ONE_ROW = """
+    IF pg_catalog.current_setting('cachekit.listens', true) OPERATOR(pg_catalog.=) 'on' THEN
+        NULL;
+    ELSE
+        {opening}
+        INSERT INTO {changes} (tags, written_at, transaction)
+        SELECT {values}, pg_catalog.clock_timestamp(), pg_catalog.txid_current()
+        FROM {tables} LIMIT 2;
+        GET DIAGNOSTICS touched = ROW_COUNT;
+        IF touched OPERATOR(pg_catalog.<) 2 THEN
+            RETURN NEW;
+        END IF;
+        {closing}
+    END IF;
+"""
+"""What most statements do: change one row, for a client that does not listen. Its old and new values are written as
+they are, for to compare them, to look into them or to make lines of them costs more than to write them. No block
+catches errors, which would cost as much as another query: a column that is gone is found in `MISSING` instead. Columns
+stand in the table's order, which spares a step. Where a statement changes more rows, two of them are told twice."""
+MISSING = "<<{row}>> DECLARE {columns} BEGIN"
+"""Where names are looked for that are no columns (any more): they stand for the trigger's, known to `outbox.lines`."""
 
 ROWS = """
     BEGIN
@@ -60,7 +86,7 @@ ROWS = """
             SELECT pg_catalog.count(*), pg_catalog.string_agg({lines}, E'\\n')
             INTO touched, told FROM ({rows}) AS r;
             IF touched OPERATOR(pg_catalog.=) 0 THEN
-                RETURN NULL;
+                RETURN NEW;
             END IF;
             told := CASE WHEN touched OPERATOR(pg_catalog.>) {most} THEN {whole}
                          ELSE {family} OPERATOR(pg_catalog.||) E'\\n' OPERATOR(pg_catalog.||) told END;
@@ -69,8 +95,7 @@ ROWS = """
         END;
     END IF;
 """
-"""First what most statements do: one row. Its old and new values are written as they are, for to compare them, to look
-into them or to make lines of them costs more than to write them."""
+"""The others; and of one that changes a single row, for a client that wants to hear of it."""
 
 
 class Column(NamedTuple):
@@ -148,11 +173,22 @@ class Told(NamedTuple):
     def body(self, function: str, event: str) -> str:
         """Return the SQL that makes the function for an event."""
         tables = TRANSITIONS[event]
-        telling = self._telling(tables) if tables else f"told := {self._whole()};"
+        telling = self._one_row(tables) + self._telling(tables) if tables else f"told := {self._whole()};"
         return FUNCTION.format(function=function, changes=self.changes, telling=telling.strip()).strip()
 
+    def _one_row(self, tables: Sequence[str]) -> str:
+        names = NAMES[-len(tables) :]
+        aliases = " ".join(f"{one.name} ALIAS FOR tg_name;" for one in self.columns)
+        return ONE_ROW.format(
+            opening=" ".join(MISSING.format(row=name, columns=aliases) for name in names),
+            changes=self.changes,
+            values=self._values(names),
+            tables=", ".join(f"{table} AS {name}" for table, name in zip(tables, names, strict=True)),
+            closing=" ".join("END;" for _ in names),
+        )
+
     def _telling(self, tables: Sequence[str]) -> str:
-        names = ("o", "r")[-len(tables) :]
+        names = NAMES[-len(tables) :]
         told = [one for one in self.columns if one.kind != "whole"]
         lines = [*(one.line() for one in self.columns), *self._unknown(quoted)]
         selected = ", ".join(one.name for one in told) or "1"

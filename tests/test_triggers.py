@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from importlib import import_module
 from io import StringIO
 from typing import Any
 
@@ -23,6 +24,7 @@ from cachekit import cached, hooks, outbox, registry, triggers
 from cachekit.contrib.postgres.operations import InstallTriggers
 from cachekit.core import tags as core_tags
 from cachekit.models import Outbox
+from cachekit.orm.outboxes import drained
 from cachekit.outbox import changes
 from cachekit.stores import store_for
 from cachekit.stores.settled import settled
@@ -111,17 +113,18 @@ def test_nothing_touched_is_nothing_told(outside: Any) -> None:
     assert told_by(lambda: outside.execute("DELETE FROM zoo_book WHERE id = -1")) == set()
 
 
-def test_one_row_a_statement_whatever_it_touches(outside: Any) -> None:
+def test_three_rows_a_statement_at_most_whatever_it_touches(outside: Any) -> None:
     author = make_author()
     make = "INSERT INTO zoo_folder (name) SELECT 'f' || n FROM generate_series(1, {}) n"
 
     few = told_by(lambda: outside.execute(make.format(200)))
-    assert changes.counted("default")[0] == 1
+    assert changes.counted("default")[0] <= 3
     many = told_by(lambda: outside.execute(make.format(201)))
-    assert changes.counted("default")[0] == 1
+    assert changes.counted("default")[0] <= 3
 
     assert len(few) == 201
-    assert many == {"zoo.folder", "zoo.folder#*", "zoo.folder?*"}
+    assert {"zoo.folder", "zoo.folder#*", "zoo.folder?*"} <= many
+    assert len(many) <= 5
     assert told_by(
         lambda: outside.execute("UPDATE zoo_folder SET name = 'x' WHERE id IN (SELECT id FROM zoo_folder LIMIT 200)")
     )
@@ -411,7 +414,7 @@ def test_ids_that_commit_out_of_order_are_all_relayed(outside: Any) -> None:
     outbox.relay("default")
     with psycopg.connect(**{name: known[name] for name in ("host", "port", "user", "dbname")}) as slow:
         slow.execute("UPDATE zoo_book SET title = 'slow'")
-        outside.execute("UPDATE zoo_author SET name = 'quick'")
+        outside.execute("UPDATE zoo_author SET name = 'quick' WHERE id = (SELECT max(id) FROM zoo_author)")
 
         assert outbox.relay("default") == 1
         assert titles() == ["old"]
@@ -428,7 +431,20 @@ def test_a_renamed_column_never_stops_a_writer(outside: Any) -> None:
     finally:
         outside.execute("ALTER TABLE zoo_book RENAME COLUMN state TO status")
 
-    assert tags == {"zoo.book", "zoo.book#*", "zoo.book?*"}
+    assert {"zoo.book", "zoo.book?*"} <= tags
+
+
+def test_a_renamed_key_is_every_row(outside: Any) -> None:
+    make_book()
+    outside.execute("ALTER TABLE zoo_book RENAME COLUMN id TO number")
+    try:
+        one = told_by(lambda: outside.execute("UPDATE zoo_book SET title = 'x'"))
+        outside.execute("SET cachekit.listens = 'on'")
+        heard = told_by(lambda: outside.execute("UPDATE zoo_book SET title = 'x'"))
+    finally:
+        outside.execute("ALTER TABLE zoo_book RENAME COLUMN number TO id")
+
+    assert "zoo.book#*" in one & heard
 
 
 def test_names_in_the_writers_search_path_are_not_taken_for_those_of_postgresql(outside: Any) -> None:
@@ -457,6 +473,49 @@ def test_other_roles_need_no_right_on_the_outbox(outside: Any) -> None:
 
     assert "zoo.author" in told_by(lambda: outside.execute("UPDATE zoo_author SET name = 'by clerk'"))
     outside.execute("RESET ROLE")
+
+
+def test_a_cache_that_comes_back_hears_first_what_triggers_wrote(outside: Any) -> None:
+    make_book(title="old")
+    outbox.relay("default")
+    titles()
+    outside.execute("UPDATE zoo_book SET title = 'new'")
+
+    assert drained("default")
+    assert titles() == ["new"]
+    assert outbox.waiting("default").rows == 0
+
+
+def test_much_that_was_told_leaves_its_room_to_what_comes(outside: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "SWEEP_AFTER", 100)
+    make_author()
+    outbox.relay("default")
+    size = "SELECT pg_relation_size('cachekit_change')"
+    room = []
+    for _ in range(3):
+        outside.execute("DO $$ BEGIN FOR n IN 1..200 LOOP UPDATE zoo_author SET name = 'x'; END LOOP; END $$")
+        assert outbox.relay("default") >= 200
+        room.append(outside.execute(size).fetchone()[0])
+
+    assert room[2] <= 2 * room[0]
+
+
+def test_a_publication_of_all_tables_does_not_stop_the_relay(outside: Any) -> None:
+    make_author()
+    outbox.relay("default")
+    outside.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+    try:
+        outside.execute("UPDATE zoo_author SET name = 'new' WHERE id = (SELECT max(id) FROM zoo_author)")
+        assert outbox.relay("default") == 1
+    finally:
+        outside.execute("DROP PUBLICATION everything")
+
+
+def test_the_table_stays_while_triggers_write_into_it() -> None:
+    migration = import_module("cachekit.migrations.0005_change")
+
+    with connection.schema_editor() as editor, pytest.raises(RuntimeError, match="triggers remove first"):
+        migration.backwards(None, editor)
 
 
 # The command and the migration operation

@@ -6,7 +6,10 @@ FORWARDS = (
     """
     CREATE TABLE cachekit_change (
         tags text NOT NULL, written_at timestamptz NOT NULL, transaction bigint NOT NULL
-    ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000)
+    ) WITH (
+        autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+        autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_threshold = 2147483647
+    )
     """,
     # there is no key to name deleted rows by, and a publication FOR ALL TABLES would refuse to delete any
     "ALTER TABLE cachekit_change REPLICA IDENTITY FULL",

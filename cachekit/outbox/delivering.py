@@ -53,11 +53,11 @@ def deliver(found: Standing, stopped: Callable[[], bool] = bool) -> Delivery:
         with transaction.atomic(using=using), standing.counted(found) as turn:
             if turn is None or stopped():  # another relay is at it, or should be
                 return Delivery(count, frozenset(known_aliases()))
-            page = changes.take(using, PAGE) or list(rows.filter(pk__gt=last).exclude(aliases__in=left)[:PAGE])
+            page = [*changes.take(using, PAGE), *rows.filter(pk__gt=last).exclude(aliases__in=left)[:PAGE]]
             if not page:
                 break  # another relay has told them
             count += _tell(turn, page, left)
-        last = page[-1].pk or last
+        last = page[-1].pk or last  # those of triggers come first, and have none
     changes.sweep(using)
     return Delivery(count, frozenset(alias for kept in left for alias in kept.split("\n")))
 
@@ -96,13 +96,15 @@ def _tell(turn: Standing, page: list[Outbox], left: set[str]) -> int:
 
 def _keep(using: str, page: list[Outbox], missing: list[list[str]]) -> None:
     """Keep rows in the outbox for the caches that have not got them."""
-    rows, added = Outbox.objects.using(using), []
+    rows, added = Outbox.objects.using(using), list[Outbox]()
     for row, aliases in zip(page, missing, strict=True):
         kept = "\n".join(aliases)
-        if row.pk is None and kept:
-            row.aliases = kept
+        if not kept or kept == row.aliases:
+            continue
+        row.aliases = kept
+        if row._state.adding:
             added.append(row)
-        elif kept and kept != row.aliases:
+        else:
             rows.filter(pk=row.pk).update(aliases=kept)
     rows.bulk_create(added)
 
@@ -123,12 +125,12 @@ def _counted_for(turn: Standing, alias: str) -> bool:
 
 def _told_to(using: str, alias: str, rows: Collection[Outbox]) -> bool:
     """Tell a cache what rows hold, but for what their writers told it themselves; return whether it has got it."""
-    names = {row.transaction: name_of(using, row.transaction) for row in rows if row.transaction is not None}
+    names = {number: name_of(using, number) for row in rows if (number := row.transaction) is not None}
     try:
         known = settled(store_for(alias), set(names.values()))
     except StoreUnavailable:
         return False
-    texts = dict.fromkeys(row.tags for row in rows if names.get(row.transaction) not in known)
+    texts = dict.fromkeys(row.tags for row in rows if names.get(row.transaction or 0, "") not in known)
     tags = list(dict.fromkeys(tag for text in texts for tag in tags_in(text)))
     parts = [tags[at : at + AT_ONCE] for at in range(0, len(tags), AT_ONCE)]
     return all(relayed(part, [alias]) for part in parts)

@@ -10,6 +10,8 @@ from django.db.models import Model
 from cachekit import registry
 from cachekit.core.tags import LONGEST_VALUE, RAW, VALUES, tenant_of
 
+MISSING = "cachekit_"
+"""A value that begins so may be the name of a trigger, in place of a column that has been renamed or dropped."""
 WRITTEN = re.compile(f"{VALUES}(?:(E?)('(?:[^']|'')*')|([^{VALUES}]*))")
 
 
@@ -19,12 +21,12 @@ def tags_in(text: str) -> list[str]:
     Values of one changed row, old and new: `family VALUES tokens VALUES value VALUES value…`, a token for each value.
     `#` is the key and a name is a declared index, with `=` where the value makes the tag as it is.
     """
-    before, has_values, rest = text.partition(VALUES)
-    lines = before.split("\n")
-    if has_values and RAW not in before:  # else it is in a value on a line
-        tokens, _, written = rest.partition(VALUES)
+    before, _, rest = text.partition(VALUES)
+    if rest and RAW not in before:  # else it is in a value on a line
+        lines, (tokens, _, written) = before.split("\n"), rest.partition(VALUES)
         pairs = dict.fromkeys(zip(tokens.split(","), _values(written), strict=True))
         return list(dict.fromkeys((*lines, *(_of_value(lines[0], token, value) for token, value in pairs))))
+    lines = text.split("\n")
     return [_made(line) if RAW in line else line for line in lines] if RAW in text else lines
 
 
@@ -45,11 +47,11 @@ def _values(written: str) -> list[str | None]:
 def _of_value(family: str, token: str, value: str | None) -> str:
     """Return the tag of a value."""
     name, is_plain, _ = token.partition("=")
+    if value is not None and (len(value) > LONGEST_VALUE or value.startswith(MISSING)):
+        return f"{family}#*" if name == "#" else f"{family}?*"
     start = f"{family}#" if name == "#" else f"{family}?{name}"
     if value is None or is_plain:
         return f"{start}{'' if name == '#' else '='}{'~null' if value is None else value}"
-    if len(value) > LONGEST_VALUE:
-        return f"{family}#*" if name == "#" else f"{family}?*"
     return _made(f"{start}{RAW}{value}")
 
 

@@ -27,3 +27,47 @@ def test_tables_of_tenants_and_of_other_databases(family: str) -> None:
     tag = registry.slice_of(family, Book._meta.get_field("status"), "A=b?#c")
 
     assert outbox.tags_in(f"{family}?status\x1fA=b?#c") == [tag]
+
+
+FULL = "zoo.book\x1e#=,#=,author=,author=,editor=,editor=,status,status\x1e7\x1e7\x1e1\x1e2\x1e'3'\x1eNULL\x1e"
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("''", ""),
+        ("'a b'", "a b"),
+        ("'it''s'", "it's"),
+        (r"E'a\\b''c'", r"a\b'c"),
+        ("'two\nlines'", "two\nlines"),
+        ("'a\x1e''NULL\x1f'", "a\x1e'NULL\x1f"),
+        ("'NULL'", "NULL"),
+    ],
+)
+def test_values_of_one_row_before_and_after(written: str, value: str) -> None:
+    slices = [f"zoo.book?author={pk}" for pk in (1, 2)] + ["zoo.book?editor=3", "zoo.book?editor=~null"]
+    status = registry.slice_of("zoo.book", Book._meta.get_field("status"), value)
+    draft = registry.slice_of("zoo.book", Book._meta.get_field("status"), "draft")
+
+    tags = outbox.tags_in(f"{FULL}{written}\x1e'draft'")
+
+    assert sorted(tags) == sorted({"zoo.book", "zoo.book#7", *slices, status, draft})
+
+
+@pytest.mark.parametrize(
+    ("text", "tags"),
+    [
+        ("zoo.book\x1e#=,status\x1ecachekit_insert\x1e'cachekit_insert'", ["zoo.book", "zoo.book#*", "zoo.book?*"]),
+        (f"zoo.book\x1estatus\x1e'{'x' * 1001}'", ["zoo.book", "zoo.book?*"]),
+        ("zoo.book\x1egone\x1e'x'", ["zoo.book", "zoo.book?*"]),
+        ("zoo.parcel\nzoo.parcel#*\nzoo.parcel?*", ["zoo.parcel", "zoo.parcel#*", "zoo.parcel?*"]),
+    ],
+)
+def test_values_that_cannot_be_told_are_told_whole(text: str, tags: list[str]) -> None:
+    assert outbox.tags_in(text) == tags
+
+
+def test_a_separator_in_a_value_on_a_line_separates_nothing() -> None:
+    tag = registry.slice_of("zoo.book", Book._meta.get_field("status"), "a\x1eb")
+
+    assert outbox.tags_in("zoo.book\nzoo.book#7\nzoo.book?status\x1fa\x1eb") == ["zoo.book", "zoo.book#7", tag]

@@ -11,9 +11,9 @@ from cachekit import triggers
 
 
 class InstallTriggers(Operation):
-    """Have statement-level triggers write what any client changes of these models into the outbox.
+    """Have statement-level triggers write down what any client changes of these models, for the relay.
 
-    `InstallTriggers("shop.Product", "shop.Shelf")`. Its migration depends on `("cachekit", "0002_outbox")`. Other
+    `InstallTriggers("shop.Product", "shop.Shelf")`. Its migration depends on `("cachekit", "0005_change")`. Other
     databases than PostgreSQL are left alone. Declared indexes whose columns do not exist yet are told as a whole until
     the triggers are refreshed, which `migrate` does when it is done.
     """

@@ -236,8 +236,11 @@ def _steps(tags: Iterable[str], why: str, by: str, mark: str, only: Collection[s
 
 
 def owe(alias: str, step: Invalidate) -> None:
-    """Have a store told as soon as it answers; nothing is read from it before."""
-    _keep(alias, step)
+    """Have a store told as soon as it answers, once though it is said often; nothing is read from it before."""
+    store_for(alias).hold(on=True)
+    with _lock:  # an equal step may be under way: this one comes after it
+        _undelivered[alias] = [*(one for one in _undelivered.get(alias, ()) if one != step), step]
+    _send_courier()
 
 
 def _keep(alias: str, step: Invalidate) -> None:

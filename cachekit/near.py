@@ -171,6 +171,8 @@ def brought(near: Near, key: Any, header: Header, checked: int, given: Brought) 
     if given.near == "hot" and not near.hot.seen(key):
         return given.value
     copy, value = copier_for(given.value), given.value
+    if header.epoch == near.mirror.epoch:  # one object for all entries
+        header = header._replace(epoch=near.mirror.epoch)
     if copy is None:
         value, copy = given.payload, given.codec.loads
     near.put(key, Kept(value, copy, header, checked, _deadline(header, given.now, given.beta)), len(given.payload))

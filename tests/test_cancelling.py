@@ -186,14 +186,15 @@ async def test_a_visitor_who_leaves_leaves_no_lease(settings: Any) -> None:
 
 
 def test_a_computation_dropped_with_its_loop_is_closed_without_a_word(alias: str) -> None:
-    spec, seen = spec_of(alias), []
+    spec, seen, begun = spec_of(alias), [], asyncio.Event()
 
     async def forever() -> None:
+        begun.set()
         await asyncio.Event().wait()
 
     async def leave() -> None:
         seen.append(asyncio.get_running_loop().create_task(engine.aget_or_set(spec, forever)))
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(begun.wait(), 60)
 
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda *_: None)  # asyncio's own word about a task that nobody ended

@@ -88,6 +88,15 @@ class Generation:
         key = (known.text + name).encode("utf-8", "surrogatepass")
         return storing(key, data, expiry) + self._question, known.raw
 
+    def storing_aloud(self, teller: Teller, name: str, data: bytes, expiry: Expiry) -> tuple[bytes, bytes, bytes]:
+        """Like `storing`, with what tells of the key in between; and how the key is called there."""
+        known = self._known
+        if known is None:
+            return b"", b"", b""
+        key = (known.text + name).encode("utf-8", "surrogatepass")
+        said, called = teller.one(name)
+        return b"%b%b%b" % (storing(key, data, expiry), said, self._question), known.raw, called
+
     def fetched(self, names: Sequence[str]) -> Plan[list[bytes | None]]:
         """Return what stands under these names, and the proof that no clear came before it, by one MGET."""
         while True:
@@ -134,7 +143,7 @@ class Generation:
                 (answer,) = yield Request(said, count, write=True)
                 teller.done(names, answer)
         except (StoreUnavailable, RedisError):
-            teller.lost(names)
+            teller.lost()
             raise
         return answers
 

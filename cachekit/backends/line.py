@@ -106,7 +106,7 @@ class Line:
         """Store by the short way of a SET; False where the plan must do it, and has lost nothing by the try."""
         payload, mark = self.generation.storing(name, data, end)
         if not payload:
-            return False
+            return self._told(name, data, end)
         store = self.primary
         if self.replicas or store.breaker.failures:
             answers = self._exchange(payload, 2, write=True)
@@ -126,11 +126,51 @@ class Line:
         """Like `stored`."""
         payload, mark = self.generation.storing(name, data, end)
         if not payload:
-            return False
+            return await self._atold(name, data, end)
         answers = await self._aexchange(payload, 2, write=True)
         if answers[1] != mark:
             await self.arun(self.generation.left(mark, name))
         return bool(answers == [b"OK", mark])
+
+    def _told(self, name: str, data: bytes, end: Expiry) -> bool:
+        """Like `stored`, where others are told of the key."""
+        teller = self.generation.teller
+        if teller is None:
+            return False
+        payload, mark, called = self.generation.storing_aloud(teller, name, data, end)
+        if not payload:
+            return False
+        try:
+            answers = self._exchange(payload, 3, write=True)
+        except StoreUnavailable:
+            teller.lost()
+            raise
+        if isinstance(answers[1], ResponseError):
+            return False  # the plan brings the script along
+        teller.heard(called)
+        if answers[2] != mark:
+            self.run(self.generation.left(mark, name))
+        return bool(answers[0] == b"OK" and answers[2] == mark)
+
+    async def _atold(self, name: str, data: bytes, end: Expiry) -> bool:
+        """Like `_told`."""
+        teller = self.generation.teller
+        if teller is None:
+            return False
+        payload, mark, called = self.generation.storing_aloud(teller, name, data, end)
+        if not payload:
+            return False
+        try:
+            answers = await self._aexchange(payload, 3, write=True)
+        except StoreUnavailable:
+            teller.lost()
+            raise
+        if isinstance(answers[1], ResponseError):
+            return False  # the plan brings the script along
+        teller.heard(called)
+        if answers[2] != mark:
+            await self.arun(self.generation.left(mark, name))
+        return bool(answers[0] == b"OK" and answers[2] == mark)
 
     def close(self) -> None:
         """Close the idle connections."""

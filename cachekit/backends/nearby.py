@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from redis.exceptions import NoScriptError
@@ -26,7 +27,7 @@ from cachekit.near import Kept, Near
 from cachekit.stores.ledger import new_epoch
 from cachekit.stores.redis import RedisStore
 from cachekit.stores.scripts import script, told_as
-from cachekit.stores.wire import pack, raised
+from cachekit.stores.wire import framed, pack, raised
 
 MOST_NAMED = 100
 """A write to more keys than that tells of all keys."""
@@ -54,15 +55,35 @@ class Teller:
             moved += ("w", text) if text == self.family else ("d", digest(text))
         return pack(*verb, 2, *self._keys, new_epoch(), "written", self.family, told_as(texts), *moved), 1
 
+    def one(self, name: str) -> tuple[bytes, bytes]:
+        """Return the packed command that tells of one key, and how the key is called in events; in one piece."""
+        text = self.tag(name)
+        called = digest(text)
+        start, middle = self._pieces
+        said = (start, new_epoch(), middle, text.encode(), called)
+        return b"%b%b%b%b\r\n$1\r\nd\r\n$8\r\n%b\r\n" % said, b"d" + called
+
+    @cached_property
+    def _pieces(self) -> tuple[bytes, bytes]:
+        """Return what stands before the epoch, and between that and the tag, which is always of one length."""
+        start = framed(("EVALSHA", script("tell").sha, 2, *self._keys))
+        middle = framed(("written", self.family))
+        return b"*11\r\n%b$8\r\n" % start, b"\r\n%b$%d\r\n" % (middle, len(self.tag("")))
+
+    def heard(self, called: bytes) -> None:
+        """Note that the ledger knows of one key."""
+        self._store.mirror.doubt_named((called,), time.monotonic())
+
     def done(self, names: Sequence[str], answer: Any) -> None:
         """Note that the ledger knows. Raises its error."""
         raised((answer,))
         known = [_called(text) for text in self._tags(names)] if 0 < len(names) <= MOST_NAMED else [_WHOLE]
         self._store.mirror.doubt_named(known, time.monotonic())
 
-    def lost(self, names: Sequence[str]) -> None:
-        """Have the ledger told as soon as it answers of what may have been written: others hold the old value."""
-        owe(self._store.alias, Invalidate(self._tags(names), "written", self.family))
+    def lost(self) -> None:
+        """Have the ledger told as soon as it answers that any key may have been written: others hold the old value."""
+        if self._store.alias:
+            owe(self._store.alias, Invalidate((self.family,), "written", self.family))
 
     def _tags(self, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(map(self.tag, names)) if 0 < len(names) <= MOST_NAMED else (self.family,)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from cachekit.core import tags
 from cachekit.core.groups import Group, Groups, decoded, is_number, own, written
+from cachekit.core.interning import one_of
 from cachekit.core.tags import (
     EVERYTHING,
     FREE,
@@ -107,7 +108,7 @@ def _layout(blob: bytes) -> Layout:
                 field = one if isinstance(one, bytes) else blake2b(b"%b%d" % (start, one), digest_size=8).digest()
                 places.setdefault(buckets[field[0] % len(buckets)], []).append(field)
     return Layout(
-        tuple(sorted(whole or {EVERYTHING.encode()})),
+        one_of(tuple(sorted(whole or {EVERYTHING.encode()}))),
         tuple([(place, tuple(fields)) for place, fields in sorted(places.items())]),
     )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from cachekit.core import dependencies, tags
@@ -151,8 +152,13 @@ def name_of(text: str) -> bytes:
 def names_of(blob: bytes) -> tuple[bytes, ...]:
     """Return how what an entry depends on is called in events, whole things above it included."""
     where = dependencies.layout(blob)
-    whole = [b"w" + name for name in where.whole]
-    return (*whole, *(b"d" + digest for _, digests in where.places for digest in digests))
+    return (*_whole(where.whole), *(b"d" + digest for _, digests in where.places for digest in digests))
+
+
+@lru_cache(maxsize=1024)
+def _whole(names: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Return how whole things are called in events: the same objects for all entries that have them above."""
+    return tuple(b"w" + name for name in names)
 
 
 def _moved(data: bytes) -> Iterable[tuple[bytes, int]]:

@@ -23,6 +23,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
+from cachekit.core.interning import one_of
 from cachekit.exceptions import InvalidTag
 
 BUCKETS = 64
@@ -102,7 +103,7 @@ def _taken_apart(text: str) -> Tag:
         return Tag(text, "row" if kind == "#" else "slice", family, digest(text))
     if match := _NAMED.fullmatch(text):
         member = match["rest"] is not None
-        return Tag(text, "member" if member else "named", match["family"], digest(text) if member else b"")
+        return Tag(text, "member" if member else "named", one_of(match["family"]), digest(text) if member else b"")
     return Tag(text, "free", FREE, digest(text))
 
 
@@ -145,4 +146,4 @@ def database_of(family: str) -> str:
 
 def place_of(family: str, digest_: bytes) -> bytes:
     """Return the name of the bucket that holds a digest's point."""
-    return f"{family}:{digest_[0] % BUCKETS}".encode()
+    return one_of(f"{family}:{digest_[0] % BUCKETS}".encode())

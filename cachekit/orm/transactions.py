@@ -115,7 +115,10 @@ def repeated(connection: BaseDatabaseWrapper, told: Collection[str], again: Call
     """
     if early.is_test_case(connection):
         connection.on_commit(again, robust=True)
-    elif connection.connection is not None and not commits_by_itself(connection):
+        return
+    # an awaiter asks too, who must not make sure that there is a connection
+    open_here = connection.in_atomic_block or not connection.autocommit or ongoing.is_begun_by_hand(connection)
+    if connection.connection is not None and open_here:
         ongoing.writing(connection).named.update(dict.fromkeys(told))
 
 

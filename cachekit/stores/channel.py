@@ -26,6 +26,8 @@ logger = logging.getLogger("cachekit.near")
 
 BEAT = 0.1
 """Seconds between two heartbeats, at most."""
+GATHERS = 0.002
+"""Seconds in which further events gather: who wakes for each of many takes the processor from those who write them."""
 PROBE = 1.0
 """Seconds between two read points taken to see whether the server still takes writes."""
 PAUSE = 0.25
@@ -67,6 +69,8 @@ class Channel:
             self.hears, self._beaten = True, 0.0
         if not self._follow(_entries(found)):
             self._cursor = b""
+        elif found:
+            time.sleep(GATHERS)
 
     def _beat(self) -> None:
         """Compare with the root; where what came between does not explain the difference, begin anew from here."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import DatabaseError
 
-from cachekit import engine, invalidation
+from cachekit import engine, gathering, invalidation
 from cachekit.core.capture import depend
 from cachekit.core.mirror import MAX_LAG
 from cachekit.core.policy import Policy, Spec
@@ -54,10 +54,12 @@ class Marshal:
         return marshal.loads(payload)
 
 
+KEPT = tuple(f"{FAMILIES[0]}#{row}" for row in range(ROWS))
+"""Rows as the cache of rows keeps them: without a lease, dated by the look for them, stored without an answer."""
 SPECS = {
     door: Spec(ALIAS, f"sim:{door}", "function", door, POLICIES[at % len(POLICIES)], Marshal())
     for at, door in enumerate(DOORS)
-}
+} | {door: Spec(ALIAS, f"sim:{door}", "row", door, Policy(timeout=300, lease=False), Marshal()) for door in KEPT}
 TRACKED = {
     door: dataclasses.replace(spec, policy=dataclasses.replace(spec.policy, near=True)) for door, spec in SPECS.items()
 }
@@ -81,10 +83,25 @@ class Reader:
         spec = (TRACKED if self.world.scenario.tracked else SPECS)[door]
         latest = self.world.hub.now - LAG if spec.policy.near else None
         value: Pairs = engine.get_or_set(spec, lambda: self.compute(door))
+        self._checked(value, began, latest)
+        return value
+
+    def get_many(self) -> Pairs:
+        """Return kept rows, asked for at once; those that are missing are read with one read point."""
+        began = self.world.hub.moment if self.held is None else self.snapshot
+        specs = [(TRACKED if self.world.scenario.tracked else SPECS)[door] for door in KEPT]
+        latest = self.world.hub.now - LAG if specs[0].policy.near else None
+        values = gathering.gather(specs, lambda places: [(self.read(KEPT[at]), (KEPT[at],)) for at in places])
+        if values is None:
+            return tuple(pair for door in KEPT for pair in self.get(door))
+        found = tuple(pair for value in values for pair in value)
+        self._checked(found, began, latest)
+        return found
+
+    def _checked(self, value: Pairs, began: int, latest: int | None) -> None:
         self.world.auditor.check(value, began, self.write, latest)
         if self.held is not None and ongoing.of(self.held):  # type: ignore[arg-type]
             self.world.auditor.check_snapshot(value, self.held.snapshot or 0)
-        return value
 
     def read(self, cell: str) -> Pairs:
         """Read a cell where the routers say, some from a replica; but all of a snapshot where it was taken."""
@@ -98,7 +115,7 @@ class Reader:
     def compute(self, door: str) -> Pairs:
         """Compute a door's value; pages and the home page ask other doors."""
         if door == "home":
-            return (*self.get("page-0"), *self.get("feed-0"), *self.get("page-1"))
+            return (*self.get("page-0"), *self.get("feed-0"), *self.get("page-1"), *self.get_many())
         if door.startswith("page-"):
             return self._page(int(door[-1]))
         if door.startswith("feed-"):
@@ -125,7 +142,12 @@ def reads(world: World) -> None:
         hub.sleep(int(rng.random() * pause))
         door = DOORS[int(rng.random() * len(DOORS))]
         try:
-            reads_snapshot(world, reader, door) if rng.random() < scenario.snapshots else reader.get(door)
+            if rng.random() < scenario.snapshots:
+                reads_snapshot(world, reader, door)
+            elif rng.random() < scenario.many:
+                reader.get_many()
+            else:
+                reader.get(door)
         except Exception as error:  # the cache is never a reason for one
             world.auditor.count(Miss(door, 0, 0, "error", 0), ((repr(error), 0),))
 
@@ -142,7 +164,7 @@ def reads_snapshot(world: World, reader: Reader, door: str) -> None:
     connection.read(FAMILIES[0])
     reader.held = connection
     world.hub.sleep(int(world.rng.random() * 5 * MILLISECOND))
-    reader.get(door)
+    reader.get_many() if world.rng.random() < world.scenario.many else reader.get(door)
     connection._rollback()
     reader.held = None
 
@@ -164,7 +186,7 @@ def writes(world: World) -> None:
             hub.sleep(int(rng.random() * 2 * MILLISECOND))
             if rng.random() < 0.2:
                 reader.write = write
-                reader.get(DOORS[rng.randrange(len(DOORS))])
+                reader.get_many() if rng.random() < scenario.many else reader.get(DOORS[rng.randrange(len(DOORS))])
                 reader.write = None
         if not write.cells or rng.random() < scenario.rollbacks:
             connection._rollback()

@@ -59,7 +59,8 @@ class Mutant:
 
 
 HOT = replace(SCENARIOS["races"], name="hot", writing=40, kills=1_500, unanswered=0.01, refused=0.1)
-LOSSY_HOT = replace(HOT, name="lossy hot", loss=0.05)
+LOSSY_HOT = replace(HOT, name="lossy hot", loss=0.15)
+MANY = replace(HOT, name="many", many=0.5, purges=4)
 REFUSED = replace(HOT, name="refused", refused=0.4, unanswered=0.2, kills=0)
 SNAPSHOTS = replace(HOT, name="snapshots", snapshots=0.3)
 LOSSY = replace(SCENARIOS["memory"], name="lossy", writing=60, evictions=20, steps=0)
@@ -402,5 +403,26 @@ MUTANTS = (
         "return outer is None or not outer.strict",
         "return True",
         MIXED,
+    ),
+    Mutant(
+        "a row that was missed is dated by the process's own clock",
+        "cachekit.core.plans:_as_found",
+        "return steps.Begun(found.epoch, found.last)",
+        "return steps.Begun(found.epoch, max(found.last, visit.now))",
+        HOT,
+    ),
+    Mutant(
+        "many that were missed are dated after they were read",
+        "cachekit.filling:filled",
+        "capture.close()",
+        "capture.close(); capture.read_point = store.now()",
+        MANY,
+    ),
+    Mutant(
+        "many are asked for together in a transaction that has written or reads a snapshot",
+        "cachekit.gathering:_is_unusual",
+        "return bool(computing.dirty_tags()) or computing.snapshot() is not None",
+        "return False",
+        SNAPSHOTS,
     ),
 )

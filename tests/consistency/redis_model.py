@@ -47,6 +47,7 @@ class RedisModel:
         self._commands: dict[bytes, Callable[..., Any]] = {
             b"HMGET": self._hmget,
             b"GET": self._get,
+            b"MGET": self._mget,
             b"DEL": self._del,
             b"SET": self._set,
             b"PERSIST": self._persist,
@@ -96,6 +97,9 @@ class RedisModel:
 
     def _get(self, _: bytes, key: bytes) -> Any:
         return self.find(key)
+
+    def _mget(self, _: bytes, *keys: bytes) -> list[Any]:
+        return [self.find(key) for key in keys]
 
     def _del(self, _: bytes, key: bytes) -> Any:
         if self.refusal is not None and not self._is_full:

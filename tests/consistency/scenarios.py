@@ -19,6 +19,8 @@ class Scenario:
     writers: int = 2
     reading: float = 2
     """Milliseconds between two reads of a reader."""
+    many: float = 0.05
+    """The share of reads that ask for all kept rows at once."""
     writing: float = 500
     """Milliseconds between two writes of a writer."""
     buckets: int = 4

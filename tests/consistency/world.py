@@ -10,7 +10,7 @@ from typing import Any
 
 from greenlet import getcurrent
 
-from cachekit import computing, databases, engine, hooks, intents, invalidation, near
+from cachekit import computing, databases, engine, filling, gathering, hooks, intents, invalidation, near
 from cachekit.core import flights, plans, tags
 from cachekit.core.steps import Invalidate
 from cachekit.databases import Replica
@@ -135,17 +135,17 @@ class World:
             time_ns=lambda: (hub.now + self.here.skew) * 1000,
             sleep=lambda seconds: hub.sleep(int(seconds * SECOND)),
         )
-        for module in (engine, computing, invalidation, redis):
+        for module in (engine, computing, filling, gathering, invalidation, redis):
             yield module, "hooks", telling
-        for module in (engine, computing, invalidation, redis, near, channel):
+        for module in (engine, computing, filling, invalidation, redis, near, channel):
             yield module, "time", clock
-        for module in (engine, computing, near):
+        for module in (engine, computing, filling, gathering, near):
             yield module, "random", rng
         for module in (plans, flights):
             yield module, "time", clock
         yield near, "_nears", near._nears
         yield computing, "apart", snapshots.apart
-        for module in (engine, intents, invalidation, near):
+        for module in (engine, gathering, intents, invalidation, near):
             yield module, "store_for", lambda alias: self.here.store
         yield invalidation, "drained", lambda alias: self.relay(*self.database.outbox)
         for module in (intents, invalidation):

@@ -15,6 +15,7 @@ from redis import Redis
 
 from cachekit import cached, checks, hooks, near
 from cachekit.core.steps import Invalidate
+from cachekit.invalidation import pending
 from cachekit.stores import store_for
 from cachekit.stores.redis import RedisStore
 from cachekit.stores.streams import refusal_of
@@ -22,6 +23,7 @@ from tests.faults.cutter import Cutter
 from tests.making import hearing
 from tests.patience import until
 from tests.servers import RedisServer, Valkey, free_port
+from tests.twins import Call
 
 numbers = count(1)
 
@@ -32,11 +34,14 @@ def number() -> int:
 
 
 class Proxy(Cutter):
-    """A proxy that hangs up on a client that wants to wait for events."""
+    """A proxy that hangs up on a client that wants to wait for events, or before it has told what it wrote."""
 
     refuses = True
+    cuts_off = False
 
     def _passing(self, way: str, data: bytes) -> int:
+        if self.cuts_off and way == "questions" and b"EVALSHA" in data:
+            return data.index(b"EVALSHA")
         if self.refuses and way == "questions" and b"XREAD" in data and b"BLOCK" in data:
             return 0
         return super()._passing(way, data)
@@ -186,3 +191,36 @@ def test_e011_what_an_alias_says_of_near(valkey: Valkey, use_cache: Callable[...
     (said,) = checks.check_near(app_configs=None)
 
     assert said.id == "cachekit.E011"
+
+
+@pytest.mark.parametrize("write", ["set", "delete", "set_many"])
+def test_a_write_whose_answer_was_lost_is_told_later(
+    write: str, valkey: Valkey, use_cache: Callable[..., None], call: Call
+) -> None:
+    with Proxy(valkey.port) as proxy:
+        proxy.refuses = False
+        use_cache(proxy.url, OPTIONS={"NEAR": True})
+        use_cache(valkey.url, "plain", BACKEND="cachekit.backends.RedisCache", KEY_PREFIX="", OPTIONS={"NEAR": True})
+        writer: Any = caches["default"]
+        reader: Any = caches["plain"]
+        writer.set("key", "old")
+        until(lambda: reader.get("key") == "old" and reader._nearby.near.get("key"))
+
+        proxy.cuts_off = True
+        made: dict[str, Any] = {
+            "set": (writer.set, "key", "new"),
+            "delete": (writer.delete, "key"),
+            "set_many": (writer.set_many, {"key": "new", "other": 1}),
+        }
+        deed, *given = made[write]
+        call(deed, *given)
+        assert pending("default")
+        proxy.cuts_off = False
+
+        until(lambda: not pending("default"))
+        until(lambda: reader.get("key") == store_value(writer))
+
+
+def store_value(cache: Any) -> Any:
+    """Return what stands on the server."""
+    return cache.get_many(["key"]).get("key")

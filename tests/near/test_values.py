@@ -183,6 +183,7 @@ def test_who_only_tells_keeps_nothing_and_is_heard_by_whatever_alias(
     for other in ("plain", "fake"):
         use_cache(valkey.url, other, BACKEND="cachekit.backends.RedisCache", KEY_PREFIX="", OPTIONS={"NEAR": "tell"})
     cache = caches[NAME]
+    teller: Any = caches["plain"]
     cache.set("n", 0)
 
     for number, other in enumerate(("plain", "fake", NAME), 1):
@@ -190,8 +191,7 @@ def test_who_only_tells_keeps_nothing_and_is_heard_by_whatever_alias(
         caches[other].set("n", number)
         until(lambda: cache.get("n") == number)  # noqa: B023 - asked at once
 
-    plain: Any = caches["plain"]
-    assert plain._nearby is None
+    assert teller._nearby is None
 
 
 def test_a_project_with_its_own_keys_asks_the_server(valkey: Valkey, use_cache: Callable[..., None]) -> None:

@@ -15,7 +15,7 @@ from django.test import Client, TestCase, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
-from cachekit import cached, hooks
+from cachekit import ainvalidate, cached, hooks, invalidate
 from cachekit.orm import dirty_tags
 from tests.zoo.builders import make_author, make_book
 from tests.zoo.models import Author, Book
@@ -222,6 +222,48 @@ def test_a_refused_commit_leaves_nothing_dirty(told: list[tuple[str, ...]]) -> N
 
     assert told == []
     assert not dirty_tags()
+
+
+def _in_a_block(write: Callable[[], None]) -> None:
+    with suppress(ZeroDivisionError), transaction.atomic():
+        transaction.on_commit(lambda: 1 // 0)  # others' handlers come too late to do harm
+        write()
+
+
+def _with_autocommit_off(write: Callable[[], None]) -> None:
+    transaction.set_autocommit(False)
+    try:
+        Author.objects.count()
+        write()
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
+
+
+@transactional
+@pytest.mark.parametrize("way", [_in_a_block, _with_autocommit_off])
+@pytest.mark.parametrize("awaited", [False, True])
+def test_what_is_invalidated_by_hand_in_a_transaction_is_told_with_its_commit(
+    way: Callable[[Callable[[], None]], None], awaited: bool
+) -> None:
+    make_book("old")
+
+    def past_cachekit(sql: str) -> Any:
+        with connection.cursor() as cursor:
+            cursor.cursor.execute(sql)
+            return cursor.fetchone() if sql.startswith("SELECT") else None
+
+    shop_window = cached(600, name="window", tags=("window",))(lambda: past_cachekit("SELECT title FROM zoo_book")[0])
+    assert shop_window() == "old"
+
+    def write() -> None:
+        past_cachekit("UPDATE zoo_book SET title = 'new'")
+        async_to_sync(ainvalidate)("window") if awaited else invalidate("window")
+        assert elsewhere(shop_window) == "old", "as it still is for others"
+
+    way(write)
+
+    assert shop_window() == "new"
 
 
 @transactional

@@ -283,4 +283,4 @@ class RevokedToken(models.Model):
 
 
 if apps.is_installed("cachekit"):  # the matrix is also run beside other libraries
-    from tests.zoo import kept  # noqa: F401 - it refers to the models above
+    from tests.zoo import kept, made  # noqa: F401 - they refer to the models above

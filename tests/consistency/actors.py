@@ -7,6 +7,7 @@ import marshal
 from typing import Any
 
 from django.db import DatabaseError
+from redis.exceptions import RedisError
 
 from cachekit import engine, gathering, invalidation
 from cachekit.core.capture import depend
@@ -219,7 +220,7 @@ def follows(world: World, worker: Worker) -> None:
     while True:
         try:
             channel.turn()
-        except StoreUnavailable:
+        except (StoreUnavailable, RedisError):
             worker.store.mirror.void()
             world.hub.sleep(int(PAUSE * SECOND))
             channel = Channel(worker.store, worker.store.mirror, world.network)

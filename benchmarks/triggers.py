@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.harness import machine
 from tests.servers import Postgres, Valkey
@@ -30,10 +30,11 @@ HEAD = """# What triggers cost, and how soon they are heard
 
 `python -m benchmarks.triggers` writes this page. {clients} clients of pgbench update a row by its key and commit to
 disk (fsync on), in {rounds} rounds of {seconds} seconds each way, in an order drawn anew; the table has two declared
-indexes. Server, clients, relay and readers share one machine of {cores} cores with whatever else runs there, which
-takes from the ratio too: where the disk is waited for it is better, where processors are, worse.
+indexes. The last column is what one takes of the server's processors. Server, clients, relay
+and readers share one machine of {cores} cores with whatever else runs there, which takes from the ratio too: where the
+disk is waited for it is better, where processors are, worse.
 
-Measured {date} on Python {python}, {system}.
+Measured {date} on Python {python}, {system}, at a load average of {load:.0f} when it began.
 
 {figures}
 """
@@ -79,14 +80,14 @@ def relaying() -> Iterator[None]:
             process.communicate()
 
 
-def throughput(postgres: Postgres, rounds: int, seconds: int) -> dict[str, list[float]]:
-    """Return transactions a second, one figure a round and way."""
+def throughput(postgres: Postgres, rounds: int, seconds: int) -> dict[str, list[Rate]]:
+    """Return transactions a second and microseconds of the server's for one, a pair a round and way."""
     from django.db import connection
 
     from cachekit import triggers
     from tests.zoo.models import Book
 
-    found: dict[str, list[float]] = {way: [] for way in WAYS}
+    found: dict[str, list[Rate]] = {way: [] for way in WAYS}
     draw = random.Random(1)
     pgbench(postgres, 2)
     for _ in range(rounds):
@@ -102,17 +103,37 @@ def throughput(postgres: Postgres, rounds: int, seconds: int) -> dict[str, list[
     return found
 
 
-def pgbench(postgres: Postgres, seconds: int) -> float:
-    """Run the clients; return transactions a second."""
+class Rate(NamedTuple):
+    """What one run of the clients shows."""
+
+    a_second: float
+    microseconds: float
+    """Of processors, spent by the server for one transaction; 0 where nobody tells."""
+
+
+def pgbench(postgres: Postgres, seconds: int) -> Rate:
+    """Run the clients."""
     script = postgres.folder / "update.sql"
     script.write_text(SCRIPT)
     where = ["-h", "127.0.0.1", "-p", str(postgres.port), "-U", "postgres"]
     words = ["-n", "-M", "prepared", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds), "-f", str(script)]
     command = [str(postgres.programs / "pgbench"), *where, *words, "cachekit_default"]
+    before = spent(postgres)
     said = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL)
-    match = re.search(r"tps = ([\d.]+)", said)
+    match, count = re.search(r"tps = ([\d.]+)", said), re.search(r"actually processed: (\d+)", said)
     assert match, said
-    return float(match[1])
+    assert count, said
+    return Rate(float(match[1]), (spent(postgres) - before) / int(count[1]) * 1e6)
+
+
+def spent(postgres: Postgres) -> float:
+    """Return the seconds of processors that a server and its children have taken, those that are gone included."""
+    ticks = 0
+    for pid in postgres.pids():
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11 : 15 if pid == postgres.pid else 13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def latencies(count: int) -> list[float]:
@@ -148,14 +169,19 @@ def quantile(values: list[float], share: float) -> float:
     return values[min(len(values) - 1, int(len(values) * share))]
 
 
-def table(rates: dict[str, list[float]], waits: list[float]) -> str:
+def table(rates: dict[str, list[Rate]], waits: list[float]) -> str:
     """Return the figures as people read them."""
-    lines = [f"| triggers | transactions/s, {CLIENTS} clients | ratio, median of rounds | worst | best |"]
-    lines.append("|---|---:|---:|---:|---:|")
+    head = (
+        f"| triggers | transactions/s, {CLIENTS} clients | ratio, median of rounds | worst | best | µs of a processor |"
+    )
+    lines = [head]
+    lines.append("|---|---:|---:|---:|---:|---:|")
     for way in WAYS:
-        shares = sorted(mine / theirs for mine, theirs in zip(rates[way], rates["without"], strict=True))
+        pairs = zip(rates[way], rates["without"], strict=True)
+        shares = sorted(mine.a_second / theirs.a_second for mine, theirs in pairs)
         spread = f"{statistics.median(shares):.2f} | {shares[0]:.2f} | {shares[-1]:.2f}"
-        lines.append(f"| {way} | {statistics.median(rates[way]):,.0f} | {spread} |")
+        rate, cost = (statistics.median(found) for found in zip(*rates[way], strict=True))
+        lines.append(f"| {way} | {rate:,.0f} | {spread} | {cost:.0f} |")
     p50, p99 = quantile(waits, 0.5), quantile(waits, 0.99)
     lines.append("")
     lines.append("A reader sees what another client has committed, through trigger, outbox and relay, after")
@@ -165,7 +191,8 @@ def table(rates: dict[str, list[float]], waits: list[float]) -> str:
 
 def main(*, quick: bool) -> None:
     """Measure, print a table, write the page, and keep the figures."""
-    rounds, seconds = (3, 2) if quick else (15, 3)
+    load = os.getloadavg()[0]
+    rounds, seconds = (3, 2) if quick else (21, 2)
     with Postgres(*DURABLE) as postgres, Valkey() as valkey:
         configured(postgres, valkey)
         waits = latencies(50 if quick else 400)
@@ -177,7 +204,14 @@ def main(*, quick: bool) -> None:
     print(figures)
     if not quick:
         today = datetime.datetime.now(tz=datetime.UTC).date()
-        known = {"clients": CLIENTS, "rounds": rounds, "seconds": seconds, "date": today, "figures": figures}
+        known = {
+            "clients": CLIENTS,
+            "rounds": rounds,
+            "seconds": seconds,
+            "date": today,
+            "figures": figures,
+            "load": load,
+        }
         PAGE.write_text(HEAD.format(**known, **machine()))
     folder = Path(".cache/benchmarks")
     folder.mkdir(parents=True, exist_ok=True)

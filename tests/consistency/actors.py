@@ -15,7 +15,7 @@ from cachekit.core.mirror import MAX_LAG
 from cachekit.core.policy import Policy, Spec
 from cachekit.exceptions import StoreUnavailable
 from cachekit.orm import ongoing, replicas
-from cachekit.stores.channel import PAUSE, Channel
+from cachekit.stores.channel import PAUSE, Channel, answers
 from tests.consistency.auditor import Miss, Pairs
 from tests.consistency.database import ALIAS, FAMILIES, REPLICA, ROWS, SLICES, STATEMENT, Connection, Write
 from tests.consistency.hub import SECOND
@@ -60,10 +60,7 @@ KEPT = tuple(f"{FAMILIES[0]}#{row}" for row in range(ROWS))
 SPECS = {
     door: Spec(ALIAS, f"sim:{door}", "function", door, POLICIES[at % len(POLICIES)], Marshal())
     for at, door in enumerate(DOORS)
-}
-ROWS_KEPT = SPECS | {
-    door: Spec(ALIAS, f"sim:{door}", "row", door, Policy(timeout=300, lease=False), Marshal()) for door in KEPT
-}
+} | {door: Spec(ALIAS, f"sim:{door}", "row", door, Policy(timeout=300, lease=False), Marshal()) for door in KEPT}
 TRACKED = {
     door: dataclasses.replace(spec, policy=dataclasses.replace(spec.policy, near=True)) for door, spec in SPECS.items()
 }
@@ -75,8 +72,6 @@ class Reader:
     def __init__(self, world: World, connection: Connection) -> None:
         self.world, self.connection = world, connection
         self.replica = world.connect(REPLICA) if world.scenario.replicas else connection
-        scenario = world.scenario
-        self._specs = TRACKED if scenario.tracked else ROWS_KEPT if scenario.many else SPECS
         self.held: Connection | None = None
         """The connection whose snapshot this reader reads."""
         self.snapshot = 0
@@ -86,7 +81,7 @@ class Reader:
     def get(self, door: str) -> Pairs:
         """Return a door's value, from the cache or computed, and have it checked; inner ones too."""
         began = self.world.hub.moment if self.held is None else self.snapshot
-        spec = self._specs[door]
+        spec = (TRACKED if self.world.scenario.tracked else SPECS)[door]
         latest = self.world.hub.now - LAG if spec.policy.near else None
         value: Pairs = engine.get_or_set(spec, lambda: self.compute(door))
         self._checked(value, began, latest)
@@ -95,7 +90,7 @@ class Reader:
     def get_many(self) -> Pairs:
         """Return kept rows, asked for at once; those that are missing are read with one read point."""
         began = self.world.hub.moment if self.held is None else self.snapshot
-        specs = [self._specs[door] for door in KEPT]
+        specs = [(TRACKED if self.world.scenario.tracked else SPECS)[door] for door in KEPT]
         latest = self.world.hub.now - LAG if specs[0].policy.near else None
         values = gathering.gather(specs, lambda places: [(self.read(KEPT[at]), (KEPT[at],)) for at in places])
         if values is None:
@@ -121,8 +116,7 @@ class Reader:
     def compute(self, door: str) -> Pairs:
         """Compute a door's value; pages and the home page ask other doors."""
         if door == "home":
-            rows = self.get_many() if self.world.scenario.many else ()
-            return (*self.get("page-0"), *self.get("feed-0"), *self.get("page-1"), *rows)
+            return (*self.get("page-0"), *self.get("feed-0"), *self.get("page-1"), *self.get_many())
         if door.startswith("page-"):
             return self._page(int(door[-1]))
         if door.startswith("feed-"):
@@ -151,7 +145,7 @@ def reads(world: World) -> None:
         try:
             if rng.random() < scenario.snapshots:
                 reads_snapshot(world, reader, door)
-            elif scenario.many and rng.random() < scenario.many:
+            elif rng.random() < scenario.many:
                 reader.get_many()
             else:
                 reader.get(door)
@@ -171,8 +165,7 @@ def reads_snapshot(world: World, reader: Reader, door: str) -> None:
     connection.read(FAMILIES[0])
     reader.held = connection
     world.hub.sleep(int(world.rng.random() * 5 * MILLISECOND))
-    many = world.scenario.many
-    reader.get_many() if many and world.rng.random() < many else reader.get(door)
+    reader.get_many() if world.rng.random() < world.scenario.many else reader.get(door)
     connection._rollback()
     reader.held = None
 
@@ -194,9 +187,7 @@ def writes(world: World) -> None:
             hub.sleep(int(rng.random() * 2 * MILLISECOND))
             if rng.random() < 0.2:
                 reader.write = write
-                reader.get_many() if scenario.many and rng.random() < scenario.many else reader.get(
-                    DOORS[rng.randrange(len(DOORS))]
-                )
+                reader.get_many() if rng.random() < scenario.many else reader.get(DOORS[rng.randrange(len(DOORS))])
                 reader.write = None
         if not write.cells or rng.random() < scenario.rollbacks:
             connection._rollback()
@@ -229,8 +220,9 @@ def follows(world: World, worker: Worker) -> None:
     while True:
         try:
             channel.turn()
-        except (StoreUnavailable, RedisError):
+        except (StoreUnavailable, RedisError, OSError):
             worker.store.mirror.void()
+            answers(worker.store)
             world.hub.sleep(int(PAUSE * SECOND))
             channel = Channel(worker.store, worker.store.mirror, world.network)
 

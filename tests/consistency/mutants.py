@@ -281,7 +281,7 @@ MUTANTS = (
     ),
     Mutant(
         "a lost bucket is not noticed",
-        "cachekit.stores.ledger:Ledger.points",
+        "cachekit.stores.ledger:Ledger._points",
         "elif place in born:",
         "elif False:",
         LOSSY,

@@ -59,7 +59,7 @@ class Mutant:
 
 
 HOT = replace(SCENARIOS["races"], name="hot", writing=40, kills=1_500, unanswered=0.01, refused=0.1)
-LOSSY_HOT = replace(HOT, name="lossy hot", loss=0.15)
+LOSSY_HOT = replace(HOT, name="lossy hot", loss=0.05, kills=400)
 MANY = replace(HOT, name="many", many=0.3, purges=4)
 REFUSED = replace(HOT, name="refused", refused=0.4, unanswered=0.2, kills=0)
 SNAPSHOTS = replace(HOT, name="snapshots", snapshots=0.3)

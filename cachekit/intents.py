@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from functools import partial
-from typing import NamedTuple
 
 from cachekit import tenants
 from cachekit.core.steps import Intend, Withdraw
@@ -13,23 +12,10 @@ from cachekit.stores import aliases, store_for
 from cachekit.stores.base import Promise
 
 
-class Ending(NamedTuple):
-    """How a transaction that has put intents under a `mark` ends them, once it has committed."""
-
-    mark: str = ""
-    waits: bool = True
-    """Who does not has intents that stand until they are settled: nothing is stale, however long that takes."""
-    hung: Collection[str] = ()
-    """Aliases whose servers were waited for in vain just now: that is left to the courier."""
-
-
-NO_TRANSACTION = Ending()
-
-
 def announce(told: Collection[str], mark: str, only: Collection[str] = ()) -> dict[str, bool]:
     """Put intents: a commit that changes these tags is about to come.
 
-    Return the aliases that have not got them, and of each whether it hangs: nobody should wait for it twice.
+    Return the aliases that have not got them, and of each whether it hangs: nobody should announce it there again.
     """
     return _done(Intend(tuple(tenants.spread(told)), mark), only or aliases())
 

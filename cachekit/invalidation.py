@@ -19,7 +19,6 @@ from cachekit.conf import conf
 from cachekit.core.steps import Begin, Invalidate
 from cachekit.core.tags import EVERYTHING
 from cachekit.exceptions import CachekitError, StoreUnavailable
-from cachekit.intents import NO_TRANSACTION, Ending
 from cachekit.registry import targets_of
 from cachekit.stores import Store, aliases, store_for
 
@@ -123,19 +122,21 @@ def invalidate_tags(
     *,
     why: str = "",
     by: str = "",
-    only: Collection[str] = (),
+    mark: str = "",
     settles: str = "",
-    ending: Ending = NO_TRANSACTION,
+    only: Collection[str] = (),
+    waits: bool = True,
 ) -> list[str]:
     """Invalidate exactly these tags and end a transaction's own intents; return the aliases that have not got it.
 
-    `settles` is the database's name of the transaction: the relay need not tell it again.
+    `settles` is the database's name of the transaction: the relay need not tell it again. Who does not wait has put
+    intents that stand until they are settled, however long that takes: nothing is stale meanwhile.
     """
     missed, told = [], tuple(told)
     try:
-        for one, plain in _steps(told, why, by, ending.mark, only):
+        for one, plain in _steps(told, why, by, mark, only):
             step = plain._replace(settles=settles)
-            if one in ending.hung or not _done(one, step, waits=ending.waits):
+            if not _done(one, step, waits=waits):
                 _keep(one, step)
                 missed.append(one)
     finally:

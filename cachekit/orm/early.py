@@ -38,7 +38,7 @@ class Early(NamedTuple):
 class Announced(NamedTuple):
     """Intents as they stand before a COMMIT: whose they are, since when, and which aliases have not got them.
 
-    Of each of these, whether it hangs: nobody waits for it twice.
+    Of each of these, whether it hangs: it is not told of them again.
     """
 
     mark: str

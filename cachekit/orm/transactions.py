@@ -11,7 +11,7 @@ from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cachekit import outbox, registry, tenants
-from cachekit.intents import Ending, withdraw
+from cachekit.intents import withdraw
 from cachekit.invalidation import invalidate_tags, keep
 from cachekit.orm import early, notices, ongoing
 from cachekit.orm.ongoing import commits_by_itself
@@ -62,7 +62,7 @@ def committing(
     """
     mark, began, missed = early.announced(connection, ongoing.of(connection), told)
     boxed: list[str] = []
-    hung = [one for one, hangs in missed.items() if hangs]  # nobody waits for it twice
+    hung = [one for one, hangs in missed.items() if hangs]  # what it has not answered it need not take back
 
     def boxing() -> Result:
         if outbox.write(connection, told, missed):
@@ -84,8 +84,7 @@ def committing(
     heard = notices.taken(connection)
     intended, told = len(told), (*dict.fromkeys((*told, *heard.tags)),)
     waits = bool(missed) or len(told) > intended or time.monotonic() - began > QUICK
-    ending = Ending(mark, waits, hung)
-    late = invalidate_tags(told, why="write", by=connection.alias, settles=heard.settles, ending=ending)
+    late = invalidate_tags(told, why="write", by=connection.alias, mark=mark, settles=heard.settles, waits=waits)
     if unboxed := [one for one in late if one not in boxed]:
         outbox.write_alone(connection.alias, told, unboxed)
     return done

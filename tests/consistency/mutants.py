@@ -254,7 +254,7 @@ MUTANTS = (
     Mutant(
         "acknowledged before the ledger knows",
         "cachekit.invalidation:invalidate_tags",
-        "if one in ending.hung or not _done(one, step, waits=ending.waits):",
+        "if not _done(one, step, waits=waits):",
         "if _keep(one, step):",
         HOT,
     ),

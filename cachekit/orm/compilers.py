@@ -25,6 +25,8 @@ def install() -> None:
     SQLCompiler.execute_sql = _executing(SQLCompiler.execute_sql)  # type: ignore[method-assign]
     SQLCompiler.get_from_clause = _reading(SQLCompiler.get_from_clause)  # type: ignore[method-assign]
     SQLInsertCompiler.execute_sql = _inserting(SQLInsertCompiler.execute_sql)  # type: ignore[method-assign]
+    if returning := getattr(SQLUpdateCompiler, "execute_returning_sql", None):  # since Django 6.0
+        SQLUpdateCompiler.execute_returning_sql = _returning(returning)  # type: ignore[method-assign]
     connection_created.connect(transactions.watch, dispatch_uid="cachekit.transactions")
     rawsql.install()
     replicas.install()
@@ -95,6 +97,18 @@ def _inserting(execute: Callable[..., Any]) -> Callable[..., Any]:
     return execute_sql
 
 
+def _returning(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """How an UPDATE goes that brings back what the database computed."""
+
+    @wraps(execute)
+    def execute_returning_sql(self: SQLUpdateCompiler, returning_fields: Any) -> Any:
+        if not returning_fields or not getattr(self.connection.features, "can_return_rows_from_update", False):
+            return execute(self, returning_fields)  # by `execute_sql`
+        return _write(self, lambda: execute(self, returning_fields))
+
+    return execute_returning_sql
+
+
 def _write(compiler: SQLUpdateCompiler | SQLDeleteCompiler, execute: Callable[[], Any]) -> Any:
     """Carry out an UPDATE or DELETE; what it touches is read first, in one transaction with it."""
     values = getattr(compiler.query, "values", None) if isinstance(compiler, SQLUpdateCompiler) else None
@@ -114,7 +128,8 @@ def _write(compiler: SQLUpdateCompiler | SQLDeleteCompiler, execute: Callable[[]
 
         def carried_out() -> Any:
             found = known(execute)
-            if isinstance(found, int) and found > touched.rows:  # somebody's rows came in between
+            count = len(found) if isinstance(found, list) else found
+            if isinstance(count, int) and count > touched.rows:  # somebody's rows came in between
                 transactions.also(connection, writing.whole(compiler.query, using))
             return found
 

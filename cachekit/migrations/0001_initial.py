@@ -20,6 +20,7 @@ class Migration(migrations.Migration):
                     ("purge_cache", "Can purge keys, patterns, tags and models"),
                 ),
                 "managed": False,
+                "base_manager_name": "objects",
                 "default_permissions": (),
             },
         ),

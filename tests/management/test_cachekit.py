@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
 from cachekit import cached, warming, writebehind
+from cachekit.models import Outbox
 from cachekit.warming import warmer
 from cachekit.writebehind import WriteBehindCounter
 from tests.servers import Sentinel, Valkey
@@ -234,3 +236,13 @@ def test_status_fails_when_a_server_is_away(
 @pytest.mark.parametrize("words", [[], ["bake"], ["invalidate"], ["status", "--format", "xml"]])
 def test_what_it_does_not_know_is_refused(words: list[str], run: Run) -> None:
     assert run(*words)[0] != 0
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_a_database_is_dumped_past_the_model_that_has_no_table(every: bool) -> None:
+    Outbox.objects.create(tags="zoo.book")
+    said = io.StringIO()
+
+    call_command("dumpdata", "cachekit", use_base_manager=every, stdout=said)
+
+    assert [one["fields"]["tags"] for one in json.loads(said.getvalue()) if "outbox" in one["model"]] == ["zoo.book"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from cachekit.orm.sqltext import LONGEST_KEPT, shape
 
 MOST = 4096
+KEPT_SECONDS = 60
+"""So long a process believes what it was told: a migration that another runs may put a write into a function."""
 
 
 class Routine(NamedTuple):
@@ -54,10 +57,15 @@ _ASKING = {"postgresql": _POSTGRESQL, "mysql": _MYSQL}
 _known: dict[tuple[str, str], Routine] = {}
 _harmless: set[tuple[str, Collection[str]]] = set()
 """Sets of words among which none is a function that writes."""
+_until = 0.0
 
 
 def writes(connection: BaseDatabaseWrapper, names: frozenset[str]) -> bool:
     """Tell whether one of these words is a function that may write; words that are no functions may be among them."""
+    global _until  # noqa: PLW0603 - one memory a process
+    if (now := time.monotonic()) > _until:
+        forget()
+        _until = now + KEPT_SECONDS
     if not names or (connection.alias, names) in _harmless or connection.vendor not in _ASKING:
         return False
     if connection.needs_rollback:

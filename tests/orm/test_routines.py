@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,6 +37,20 @@ def test_the_source_of_a_function_tells_whether_it_may_write() -> None:
     writing = {name for name in bodies if routines.writes(connection, frozenset({name}))}
 
     assert writing == {"removes", "calls", "says"}
+
+
+def test_a_function_that_another_session_has_replaced_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "CREATE OR REPLACE FUNCTION changes() RETURNS int LANGUAGE plpgsql AS 'BEGIN {} RETURN 1; END'"
+    say(body.format(""))
+    asked = frozenset({"changes"})
+    assert not routines.writes(connection, asked)
+
+    connection.connection.execute(body.format("DELETE FROM zoo_tag;"))  # past cachekit, as by another process
+    now = time.monotonic()
+    monkeypatch.setattr(routines, "time", SimpleNamespace(monotonic=lambda: now + routines.KEPT_SECONDS + 1))
+
+    assert routines.writes(connection, asked)
+    monkeypatch.setattr(routines, "_until", 0.0)
 
 
 @pytest.mark.parametrize(
